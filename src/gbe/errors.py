@@ -1,0 +1,134 @@
+"""Every error gbe raises.
+
+GbeError
+├── ConfigError                        the operator's fault: a key, a value or a file; the text names it
+├── InvalidSubjectError                a subject or pattern that system-wide rules forbid
+├── InvalidEnvelopeError               an id, a header or a trace context that cannot be what it claims
+├── TransportError
+│   ├── TransportUnavailableError      the engine's fault: the same call may succeed later
+│   │   └── PublishOutcomeUnknownError the message may or may not be stored; publish again with the same id
+│   ├── TransportClosedError           the caller closed it, or the program is shutting down
+│   ├── PayloadTooLargeError           the message's fault: do not try again
+│   ├── StreamNotFoundError            no configured stream stores that subject
+│   ├── MessageNotFoundError           no stored message has that id
+│   ├── StreamConfigError              the engine refuses a stream as configured
+│   ├── UnsupportedEngineError         the engine is too old or lacks a feature; the text names the floor
+│   └── DeliverySettledError           a delivery was acked, nak'ed or dead-lettered twice
+├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
+│   ├── DataDirectoryLockedError       another process serves that data directory
+│   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
+└── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
+"""
+
+from pathlib import Path
+
+
+class GbeError(Exception):
+    """Base of everything that gbe raises on purpose."""
+
+
+class ConfigError(GbeError):
+    """The configuration cannot be used; the text names the key and says what would be accepted."""
+
+
+class InvalidSubjectError(GbeError, ValueError):
+    """Not a subject (or pattern): see ``gbe.subjects`` for the rules."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        self.subject, self.reason = subject, reason
+        super().__init__(f"invalid subject {subject[:80]!r}: {reason}")
+
+
+class InvalidEnvelopeError(GbeError, ValueError):
+    """A message's metadata cannot be trusted to mean anything."""
+
+
+class TransportError(GbeError):
+    """Base of what a transport raises."""
+
+
+class TransportUnavailableError(TransportError):
+    """The engine did not answer before the operation's own deadline; the same call may succeed later."""
+
+
+class PublishOutcomeUnknownError(TransportUnavailableError):
+    """No answer came to a publish: it may be stored. Publish again with the same ``id``: it is stored once."""
+
+    def __init__(self, subject: str, message_id: str) -> None:
+        self.subject, self.message_id = subject, message_id
+        super().__init__(f"the engine did not confirm message {message_id} on {subject} in time")
+
+
+class TransportClosedError(TransportError):
+    """The transport was closed before or while the operation ran."""
+
+
+class PayloadTooLargeError(TransportError):
+    """A payload is larger than the transport takes; sizes in bytes."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.limit = size, limit
+        super().__init__(f"payload of {size} bytes is over the limit of {limit} bytes")
+
+
+class StreamNotFoundError(TransportError):
+    """No stream stores the subject: nothing would keep the message."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(f"no stream is configured for subject {subject!r}; add one to `streams:`")
+
+
+class MessageNotFoundError(TransportError):
+    """No stored message has that id: it was trimmed, never stored, or the id is foreign."""
+
+    def __init__(self, message_id: str) -> None:
+        self.message_id = message_id
+        super().__init__(f"no stored message has the id {message_id[:40]!r}")
+
+
+class StreamConfigError(TransportError):
+    """The engine refuses a stream as configured; the text carries its reason."""
+
+
+class UnsupportedEngineError(TransportError):
+    """The engine is too old, or was set up without what gbe needs."""
+
+
+class DeliverySettledError(TransportError):
+    """A delivery may be ended once: by ack, by nak or by dead_letter."""
+
+
+class EngineError(GbeError):
+    """The embedded engine cannot do what was asked."""
+
+
+class DataDirectoryLockedError(EngineError):
+    """Another process serves this data directory."""
+
+    def __init__(self, data_dir: Path, holder: str) -> None:
+        self.data_dir, self.holder = data_dir, holder
+        super().__init__(f"data directory {data_dir} is in use by {holder}; stop it, or name another --data-dir")
+
+
+class EngineNotRunningError(EngineError):
+    """No process serves this data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        super().__init__(f"nothing serves data directory {data_dir}; start it with: gbe serve --data-dir {data_dir}")
+
+
+class NotifyError(GbeError):
+    """A request that ntfy's interface refuses.
+
+    Attributes:
+        code: ntfy's five-digit error code (ntfy-http-api section 7); its first three digits are ``http``.
+        http: the HTTP status.
+        message: the text clients show, detail included.
+        link: an absolute URL into ntfy's documentation, or an empty string.
+    """
+
+    def __init__(self, code: int, message: str, link: str = "") -> None:
+        self.code, self.http, self.message, self.link = code, code // 100, message, link
+        super().__init__(f"{code}: {message}")
