@@ -1,0 +1,47 @@
+# Two commands are enough: `make serve` starts the server, `make test` checks everything.
+# All that is needed beforehand is Python 3.11 or newer; the rest is installed into .venv, pinned by hash.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help setup serve test lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## Show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(VENV)/.run ## Create .venv with gbe in it
+	@echo "gbe is in $(BIN)/gbe"
+
+serve: $(VENV)/.run ## Start the server (options: make serve ARGS="--listen 127.0.0.1:9090")
+	@exec $(BIN)/gbe serve $(ARGS)
+
+test: $(VENV)/.dev lint ## Lint, types and all tests (options: make test ARGS="-k publish")
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(VENV)/.dev ## Lint and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Measure, as ratios within one run
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lock: ## Pin the dependencies anew (needs uv)
+	scripts/lock
+
+clean: ## Remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.run: requirements/run.txt pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/install run
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/install dev

@@ -1,0 +1,1 @@
+"""The `gbe` command: one file a command group."""

@@ -1,0 +1,179 @@
+"""``gbe serve``: the engine, the transport and the HTTP server, started in this order and stopped in reverse."""
+
+import asyncio
+import functools
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import gbe
+from gbe import logs, metrics
+from gbe.cli.runtime import run, stop_on_signals
+from gbe.config import Settings, without_secrets
+from gbe.http.app import build_application
+from gbe.http.server import listen, serve
+from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.notify.visitors import Network, names_among, parse_networks
+from gbe.transport.base import Transport
+from gbe.transport.embedded import EmbeddedEngine
+from gbe.transport.open import embedded_endpoint, open_memory, open_nats
+
+logger = logging.getLogger(__name__)
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve_until_stopped(settings: Settings) -> None:
+    """Run the service until SIGTERM or Ctrl-C.
+
+    Raises:
+        GbeError: it cannot start; the text says why and what to do.
+    """
+    logs.configure(settings.log)
+    if settings.workers > 1:
+        _serve_with_workers(settings)
+    else:
+        run(_serve(settings))
+
+
+def _serve_with_workers(settings: Settings) -> None:
+    """The metrics of several processes meet in files, in a directory that must exist before the first one counts."""
+    directory = tempfile.mkdtemp(prefix="gbe-metrics-")
+    os.environ[metrics.MULTIPROCESS_DIR] = directory
+    try:
+        run(_serve(settings))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _serve(settings: Settings) -> None:
+    started = time.monotonic()
+    stop = asyncio.Event()
+    stop_on_signals(stop, _STOP_SIGNALS)
+    async with AsyncExitStack() as stack:
+        # first of all: a port that is taken should not cost the start of an engine
+        sockets = _listen(settings)
+        stack.callback(_close_all, sockets)
+        port = sockets[0].getsockname()[1]
+        if settings.transport_kind == "embedded":
+            engine = EmbeddedEngine(settings.data_dir, settings.embedded, listen=f"{settings.host}:{port}")
+            await stack.enter_async_context(engine)
+        transport = await stack.enter_async_context(await _open_transport(settings))
+        for stream in settings.streams:
+            await transport.ensure_stream(stream)
+        _say_hello(settings, port, time.monotonic() - started)
+        if settings.workers > 1:
+            # the parent only owns things: workers have connections of their own
+            main = functools.partial(worker, settings)
+            pool = WorkerPool(main, sockets, stop_timeout=settings.http.shutdown_timeout)
+            await pool.run(stop)
+        else:
+            await _serve_http(settings, transport, sockets, stop)
+        print("gbe stops: requests under way are finished", file=sys.stderr)  # noqa: T201 - a program's own words
+
+
+def worker(settings: Settings, number: int, sock: socket.socket) -> None:
+    """One HTTP process of several; runs in a process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent tells us when
+    logs.configure(settings.log)
+    run(_work(settings, number, sock))
+
+
+async def _work(settings: Settings, number: int, sock: socket.socket) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop, (signal.SIGTERM,))
+    stop_with_parent(stop)
+    async with await _open_transport(settings) as transport:
+        logger.debug("worker %d serves", number)
+        await _serve_http(settings, transport, [sock], stop)
+
+
+async def _serve_http(
+    settings: Settings, transport: Transport, sockets: list[socket.socket], stop: asyncio.Event
+) -> None:
+    application = build_application(
+        transport,
+        namespace=settings.namespace,
+        http=settings.http,
+        notify=settings.notify,
+        exempt=await _exempt_networks(settings),
+    )
+    await serve(application, sockets, stop)
+
+
+async def _open_transport(settings: Settings) -> Transport:
+    match settings.transport_kind:
+        case "memory":
+            return open_memory()
+        case "embedded":
+            return await open_nats(settings.nats_config(**embedded_endpoint(settings.data_dir)))
+        case _:
+            return await open_nats(settings.nats_config())
+
+
+def _listen(settings: Settings) -> list[socket.socket]:
+    share = settings.workers > 1
+    first = listen(settings.host, settings.port, backlog=settings.http.backlog, share=share)
+    port = first.getsockname()[1]
+    others = [
+        listen(settings.host, port, backlog=settings.http.backlog, share=True) for _ in range(settings.workers - 1)
+    ]
+    return [first, *others]
+
+
+def _close_all(sockets: list[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+async def _exempt_networks(settings: Settings) -> tuple[Network, ...]:
+    hosts = settings.notify.visitor_request_limit_exempt_hosts
+    addresses: list[str] = []
+    for name in names_among(hosts):
+        try:
+            infos = await asyncio.get_running_loop().getaddrinfo(name, None)
+        except OSError as exc:
+            logger.warning("exempt host %s is not known: %s", name, exc)
+            continue
+        addresses.extend(str(info[4][0]) for info in infos)
+    return (*parse_networks(hosts), *parse_networks(addresses))
+
+
+def _say_hello(settings: Settings, port: int, seconds: float) -> None:
+    """What was started, and where to go next."""
+    host = "localhost" if settings.host in ("127.0.0.1", "0.0.0.0", "::", "::1") else settings.host  # noqa: S104
+    url = settings.notify.base_url or f"http://{host}:{port}"
+    match settings.transport_kind:
+        case "embedded":
+            engine = (
+                f"embedded nats-server, durability {settings.embedded.durability}, "
+                f"data in {_shown_path(settings.data_dir)}"
+            )
+        case "memory":
+            engine = "memory: nothing outlives this process"
+        case _:
+            engine = without_secrets(settings.transport)
+    workers = f", {settings.workers} workers" if settings.workers > 1 else ""
+    lines = (
+        f"gbe {gbe.__version__} started in {seconds:.2f} s",
+        f"  engine    {engine}",
+        f"  streams   {', '.join(stream.name for stream in settings.streams)}",
+        f"  listening {url}{workers}",
+        "",
+        f"  subscribe  curl -sN {url}/mytopic/json",
+        f"  publish    curl -d 'hello' {url}/mytopic",
+        "  stop       Ctrl-C",
+    )
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201 - a program's own words
+
+
+def _shown_path(path: Path) -> str:
+    return str(path if path.is_absolute() else Path("./") / path)

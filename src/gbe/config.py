@@ -1,0 +1,537 @@
+"""The configuration: ``gbe.yaml``, then ``GBE_…`` variables, then flags; later wins (system.md section 9).
+
+Each part of gbe owns its class; this file names every key, reads values from text, and composes the parts. An unknown
+key is an error that suggests the nearest name.
+"""
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+import yaml
+
+from gbe.errors import ConfigError, InvalidSubjectError
+from gbe.http.config import HttpConfig
+from gbe.logs import LogConfig
+from gbe.notify.config import NotifyConfig
+from gbe.subjects import DEFAULT_NAMESPACE, is_token
+from gbe.transport.base import StreamConfig
+from gbe.transport.embedded import EmbeddedConfig
+from gbe.transport.nats.config import NatsConfig
+
+DEFAULT_FILE: Final = Path("gbe.yaml")
+ENVIRONMENT_PREFIX: Final = "GBE_"
+HIDDEN: Final = "********"
+
+# -- values from text
+
+_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+_SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_DURATION_TERM: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
+
+
+def parse_duration(value: object) -> float:
+    """Seconds, from a number or from text such as ``500ms``, ``30s``, ``1h30m``, ``7d``."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).strip().lower().replace(" ", "")
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    terms = _DURATION_TERM.findall(text)
+    if not terms or "".join(number + unit for number, unit in terms) != text:
+        raise ValueError("a duration: seconds, or a number with ms, s, m, h, d or w, such as 1h30m")
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in terms)
+
+
+def parse_size(value: object) -> int:
+    """Bytes, from a number or from text such as ``4096``, ``64K``, ``1MiB``; powers of 1024."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    match = _SIZE.fullmatch(str(value).strip())
+    if match is None:
+        raise ValueError("a size: bytes, or a number with K, M, G or T, such as 4K or 1MiB")
+    return round(float(match[1]) * _SIZE_UNITS[(match[2] or "b").lower()])
+
+
+def _integer(value: object) -> int:
+    if isinstance(value, bool):
+        raise ValueError("a whole number")
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("true", "yes", "on", "1"):
+        return True
+    if word in ("false", "no", "off", "0"):
+        return False
+    raise ValueError("true or false")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Mapping | list):
+        raise ValueError("text")
+    return str(value)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(part for part in (p.strip() for p in value.split(",")) if part)
+    if isinstance(value, list) and all(isinstance(part, str | int) for part in value):
+        return tuple(str(part) for part in value)
+    raise ValueError("a list, or text separated by commas")
+
+
+def _path(value: object) -> Path:
+    return Path(_text(value)).expanduser()
+
+
+Parse = Callable[[object], Any]
+
+# -- keys
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of the configuration.
+
+    Attributes:
+        name: dotted, as in the file: ``notify.keepalive_interval``.
+        kind: what it takes, in a word: ``duration``, ``size``, ``integer``, ``boolean``, ``text``, ``list``, ``path``.
+        default: the value without any configuration.
+        meaning: one sentence for the reference.
+        secret: whether its value is never shown.
+    """
+
+    name: str
+    kind: str
+    default: object
+    meaning: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return ENVIRONMENT_PREFIX + self.name.upper().replace(".", "_")
+
+    def parse(self, value: object, source: str) -> object:
+        """Read a value; raises ``ConfigError`` that names key, value and what would be accepted."""
+        try:
+            return _PARSERS[self.kind](value)
+        except ValueError as exc:
+            shown = HIDDEN if self.secret else repr(value)
+            raise ConfigError(f"{source}: {self.name} is {shown}; expected {exc}") from None
+
+
+_PARSERS: Final[dict[str, Parse]] = {
+    "duration": parse_duration,
+    "size": parse_size,
+    "integer": _integer,
+    "boolean": _boolean,
+    "text": _text,
+    "list": _texts,
+    "path": _path,
+}
+
+
+def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
+    defaults = {field.name: field.default for field in dataclasses.fields(owner)}
+    return [
+        Key(f"{prefix}.{name}", kind, defaults[name], meaning, secret=name in ("password", "token"))
+        for name, (kind, meaning) in table.items()
+    ]
+
+
+KEYS: Final[tuple[Key, ...]] = (
+    Key("namespace", "text", DEFAULT_NAMESPACE, "First token of every subject; lets environments share one engine."),
+    Key("data_dir", "path", Path("gbe-data"), "Where the embedded engine keeps its data, and other processes find it."),
+    Key("transport", "text", "embedded", "`embedded`, `memory`, or the URL of a NATS server: `nats://…`, `tls://…`."),
+    Key("listen", "text", "127.0.0.1:8080", "Address and port of the HTTP server."),
+    Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
+    *_section(
+        "log",
+        LogConfig,
+        {
+            "level": ("text", "`debug`, `info`, `warning` or `error`."),
+            "format": ("text", "`text` for people, `json` for machines."),
+        },
+    ),
+    *_section(
+        "embedded",
+        EmbeddedConfig,
+        {
+            "binary": ("path", "The nats-server to run; by default the one that was installed with gbe."),
+            "durability": (
+                "text",
+                "`fsync`: a confirmed message survives power loss. `interval`: faster, power loss takes up to 100 ms.",
+            ),
+            "max_file": ("size", "Disk the engine may use; by default 80 % of what is free."),
+            "max_memory": ("size", "Memory for streams with `storage: memory`."),
+            "memory_limit": ("size", "Soft limit of the engine's heap (GOMEMLIMIT)."),
+            "max_payload": ("size", "Largest message the engine takes, headers included."),
+            "start_timeout": ("duration", "How long the engine may take to start without a sign of life."),
+            "stop_timeout": ("duration", "How long it may take to stop before it is killed."),
+            "restart_backoff": ("duration", "Pause before the first restart; doubled at each further one."),
+            "restart_backoff_max": ("duration", "Longest pause before a restart."),
+            "port_patience": ("duration", "How long a restart waits for its port if somebody took it."),
+            "stable_after": ("duration", "After so long a life the pause before a restart starts over."),
+            "health_interval": ("duration", "Time between two looks at the engine's health."),
+            "health_timeout": ("duration", "How long the engine may take to answer one."),
+            "health_failures": ("integer", "Failures in a row after which it is replaced."),
+        },
+    ),
+    *_section(
+        "nats",
+        NatsConfig,
+        {
+            "user": ("text", "User name, unless it is in the URL."),
+            "password": ("text", "Password, unless it is in the URL."),
+            "token": ("text", "Authorization token, instead of user and password."),
+            "credentials_file": ("path", "A `.creds` file (JWT and NKEY seed)."),
+            "tls_ca": ("path", "PEM file of the authority that signed the servers' certificates."),
+            "tls_cert": ("path", "PEM file of the client certificate."),
+            "tls_key": ("path", "PEM file of its key."),
+            "connect_timeout": ("duration", "Until the first connection must stand."),
+            "publish_timeout": ("duration", "How long one publish may take, reconnects included."),
+            "request_timeout": ("duration", "The same for every other operation."),
+            "retry_after": ("duration", "How long an unanswered publish waits before it is sent again."),
+            "reconnect_wait": ("duration", "Pause between two attempts to reconnect."),
+            "ping_interval": ("duration", "Two unanswered pings in a row mean that the connection is dead."),
+            "group_commit": (
+                "boolean",
+                "Store concurrent publishes in atomic batches; set by `embedded.durability` for the embedded engine.",
+            ),
+            "max_payload_size": ("size", "Largest payload of one message."),
+            "max_queued_bytes": ("size", "Payloads that may wait for the engine before publishers have to wait."),
+        },
+    ),
+    *_section(
+        "http",
+        HttpConfig,
+        {
+            "max_header_bytes": ("size", "Request line and headers together; more is answered with 431."),
+            "header_timeout": ("duration", "How long a client may take for request line and headers."),
+            "body_timeout": ("duration", "How long a client may take for a body."),
+            "keep_alive_timeout": ("duration", "How long an idle connection is kept."),
+            "dead_peer_timeout": ("duration", "How long sent bytes may stay unacknowledged."),
+            "shutdown_timeout": ("duration", "How long requests under way may take when the server stops."),
+            "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
+            "backlog": ("integer", "Connections that may wait to be accepted."),
+            "metrics": ("boolean", "Whether `/metrics` is served."),
+        },
+    ),
+    *_section(
+        "notify",
+        NotifyConfig,
+        {
+            "base_url": ("text", "Public URL of the server, scheme and host without a path."),
+            "cache_duration": ("duration", "How long messages are kept for replay; 0 keeps nothing."),
+            "message_size_limit": ("size", "Bytes at which a body is too long for the text of a message."),
+            "message_delay_limit": ("duration", "Longest delay of a message; 0 switches delayed messages off."),
+            "keepalive_interval": ("duration", "Time between signs of life on a stream."),
+            "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
+            "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),
+            "subscriber_queue_bytes": ("size", "What may wait for a slow reader before its stream is closed."),
+            "subscriber_queue_messages": ("integer", "The same in messages."),
+            "visitor_request_limit_burst": ("integer", "Requests that a visitor may make at once."),
+            "visitor_request_limit_replenish": ("duration", "Time until one more request is granted."),
+            "visitor_request_limit_exempt_hosts": ("list", "Hosts and networks that the request limits skip."),
+            "visitor_message_daily_limit": ("integer", "Messages per visitor and day; 0 derives it from the requests."),
+            "visitor_subscription_limit": ("integer", "Streams that a visitor may have open."),
+            "visitor_prefix_bits_ipv4": ("integer", "Leading bits of an IPv4 address that make a visitor."),
+            "visitor_prefix_bits_ipv6": ("integer", "Leading bits of an IPv6 address that make a visitor."),
+            "behind_proxy": ("boolean", "Whether a proxy in front sets the client's address in a header."),
+            "proxy_forwarded_header": ("text", "That header."),
+            "proxy_trusted_hosts": ("list", "Addresses and networks of proxies, skipped in that header."),
+        },
+    ),
+)
+_BY_NAME: Final = {key.name: key for key in KEYS}
+_BY_VARIABLE: Final = {key.variable: key for key in KEYS}
+_STREAM_KEYS: Final[dict[str, str]] = {
+    "name": "text",
+    "subjects": "list",
+    "max_age": "duration",
+    "max_bytes": "size",
+    "max_msgs": "integer",
+    "storage": "text",
+    "replicas": "integer",
+    "dedup_window": "duration",
+}
+
+# -- the whole
+
+_DAY: Final = 86_400.0
+
+
+def default_streams(namespace: str, notify: NotifyConfig) -> tuple[StreamConfig, ...]:
+    """One stream per retention class (system.md section 7). Subjects get the namespace in front."""
+    topics_age = max(notify.cache_duration, 60.0)
+    table: tuple[tuple[str, tuple[str, ...], float, float], ...] = (
+        # a client repeats a publish within seconds or not at all: short, because the engine keeps the ids in memory
+        ("notify-topic", ("notify.topic.*",), topics_age, 30.0),
+        ("notify", ("notify.broadcast.*", "notify.customer.>"), 7 * _DAY, 120.0),
+        ("events", ("events.system.*", "events.auth.*", "events.lifecycle.>"), 7 * _DAY, 120.0),
+        ("events-api", ("events.api.*",), 3 * _DAY, 120.0),
+        ("events-audit", ("events.audit.*",), 7 * _DAY, 120.0),
+        ("tasks", ("tasks.>", "jobs.>"), 1 * _DAY, 120.0),
+        ("deadletter", ("_deadletter.*",), 7 * _DAY, 120.0),
+    )
+    return tuple(
+        StreamConfig(
+            name=f"{namespace}-{name}",
+            subjects=tuple(f"{namespace}.{subject}" for subject in subjects),
+            max_age=max_age,
+            dedup_window=dedup_window,
+        )
+        for name, subjects, max_age, dedup_window in table
+    )
+
+
+TransportKind = Literal["embedded", "memory", "nats"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The effective configuration of one process."""
+
+    namespace: str
+    data_dir: Path
+    transport: str
+    host: str
+    port: int
+    workers: int
+    log: LogConfig
+    embedded: EmbeddedConfig
+    nats: Mapping[str, Any]
+    http: HttpConfig
+    notify: NotifyConfig
+    streams: tuple[StreamConfig, ...]
+    values: Mapping[str, object]
+    """Every key with its effective value."""
+
+    @property
+    def transport_kind(self) -> TransportKind:
+        """Which back end ``transport`` names."""
+        if self.transport in ("embedded", "memory"):
+            return "embedded" if self.transport == "embedded" else "memory"
+        return "nats"
+
+    def nats_config(self, **endpoint: Any) -> NatsConfig:
+        """The connection settings, for the servers of ``transport`` or for the endpoint that is given."""
+        return NatsConfig(**{**self.nats, **(endpoint or {"urls": tuple(self.transport.split(","))})})
+
+
+def load(
+    file: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Settings:
+    """Read and check the configuration.
+
+    Args:
+        file: ``None`` reads ``gbe.yaml`` in the working directory if there is one.
+        environment: ``None`` is the process's own.
+        flags: values by key name; they beat everything, ``None`` means not given.
+
+    Raises:
+        ConfigError: what cannot be used, with the name of the key and of its source.
+    """
+    values: dict[str, object] = {key.name: key.default for key in KEYS}
+    streams: list[Mapping[str, Any]] | None = None
+    for name, (value, source) in _from_file(file).items():
+        if name == "streams":
+            streams = _stream_tables(value, source)
+        else:
+            values[name] = _BY_NAME[name].parse(value, source)
+    for key, text in _from_environment(os.environ if environment is None else environment):
+        values[key.name] = key.parse(text, key.variable)
+    for name, given in (flags or {}).items():
+        if given is not None:
+            values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
+    return _compose(values, streams)
+
+
+def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
+    path = file or DEFAULT_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        if file is None:
+            return {}
+        raise ConfigError(f"there is no file {path}") from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise ConfigError(f"{path} is not YAML: {exc}") from exc
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected keys and values at the top")
+    return {name: (value, str(path)) for name, value in _flatten(document, "", str(path)).items()}
+
+
+def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    sections = {name.partition(".")[0] for name in _BY_NAME if "." in name}
+    for raw, value in document.items():
+        name = f"{prefix}{raw}".replace("-", "_")
+        if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
+            flat |= _flatten(value or {}, f"{name}.", source)
+        elif name in _BY_NAME or name == "streams":
+            flat[name] = value
+        else:
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams'])}")
+    return flat
+
+
+def _from_environment(environment: Mapping[str, str]) -> list[tuple[Key, str]]:
+    found: list[tuple[Key, str]] = []
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        key = _BY_VARIABLE.get(variable)
+        if key is None:
+            raise ConfigError(f"unknown variable {variable}{_suggestion(variable, list(_BY_VARIABLE))}")
+        found.append((key, text))
+    return found
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else "; `gbe config show` lists every key"
+
+
+def _stream_tables(value: object, source: str) -> list[Mapping[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(entry, Mapping) for entry in value):
+        raise ConfigError(f"{source}: streams: expected a list of entries with name and subjects")
+    tables: list[Mapping[str, Any]] = []
+    for entry in value:
+        parsed: dict[str, Any] = {}
+        for raw, setting in entry.items():
+            name = str(raw).replace("-", "_")
+            if name not in _STREAM_KEYS:
+                raise ConfigError(f"{source}: streams: unknown key {name}{_suggestion(name, list(_STREAM_KEYS))}")
+            if setting is not None:
+                parsed[name] = Key(f"streams.{name}", _STREAM_KEYS[name], None, "").parse(setting, source)
+        if "name" not in parsed:
+            raise ConfigError(f"{source}: streams: an entry has no name")
+        tables.append(parsed)
+    return tables
+
+
+def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]] | None) -> Settings:
+    def section(prefix: str) -> dict[str, Any]:
+        start = f"{prefix}."
+        return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
+
+    namespace = str(values["namespace"])
+    if not is_token(namespace):
+        raise ConfigError(f"namespace is {namespace!r}; expected letters, digits, _ and -")
+    host, port = _listen(str(values["listen"]))
+    workers = int(str(values["workers"]))
+    transport = str(values["transport"])
+    _check_transport(transport)
+    if not 1 <= workers <= 256:
+        raise ConfigError(f"workers is {workers}; expected 1 to 256")
+    if workers > 1 and transport == "memory":
+        raise ConfigError("workers is more than 1, but transport is memory, which lives in one process")
+    try:
+        embedded = EmbeddedConfig(**section("embedded"))
+    except ConfigError as exc:
+        raise ConfigError(f"embedded.{exc}") from exc
+    notify = NotifyConfig(**section("notify"))
+    nats = section("nats")
+    NatsConfig(urls=("nats://127.0.0.1",), **nats)  # checks what does not depend on the servers
+    return Settings(
+        namespace=namespace,
+        data_dir=Path(str(values["data_dir"])),
+        transport=transport,
+        host=host,
+        port=port,
+        workers=workers,
+        log=LogConfig(**section("log")),
+        embedded=embedded,
+        nats=nats,
+        http=HttpConfig(**section("http")),
+        notify=notify,
+        streams=_streams(namespace, notify, stream_tables),
+        values=values,
+    )
+
+
+def _streams(namespace: str, notify: NotifyConfig, tables: list[Mapping[str, Any]] | None) -> tuple[StreamConfig, ...]:
+    """The default streams; entries of the file change those of the same name and add others."""
+    streams = {stream.name: stream for stream in default_streams(namespace, notify)}
+    for table in tables or []:
+        name = f"{namespace}-{table['name']}"
+        changes = {key: value for key, value in table.items() if key != "name"}
+        if "subjects" in changes:
+            changes["subjects"] = tuple(f"{namespace}.{subject}" for subject in changes["subjects"])
+        try:
+            known = streams.get(name)
+            streams[name] = (
+                dataclasses.replace(known, **changes) if known is not None else StreamConfig(name=name, **changes)
+            )
+        except TypeError:
+            raise ConfigError(f"stream {table['name']}: subjects is missing; name at least one pattern") from None
+        except InvalidSubjectError as exc:
+            raise ConfigError(f"stream {table['name']}: {exc}") from exc
+    return tuple(streams.values())
+
+
+def _listen(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ConfigError(f"listen is {text!r}; expected ADDRESS:PORT, such as 127.0.0.1:8080 or [::]:8080")
+    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - asked for: an empty address
+
+
+def _check_transport(transport: str) -> None:
+    if transport in ("embedded", "memory"):
+        return
+    for url in transport.split(","):
+        if urlsplit(url).scheme not in ("nats", "tls"):
+            raise ConfigError(
+                f"transport is {without_secrets(transport)!r}; expected embedded, memory, or nats://HOST:PORT "
+                "(tls://HOST:PORT), several separated by commas"
+            )
+
+
+def without_secrets(text: str) -> str:
+    """A value fit to be shown: the user part of URLs is hidden."""
+    return re.sub(r"(\w+://)[^/@,\s]+@", rf"\1{HIDDEN}@", text)
+
+
+def shown(settings: Settings) -> dict[str, object]:
+    """Every key with its effective value, as ``gbe config show`` prints it: no secrets."""
+    result: dict[str, object] = {}
+    for key in KEYS:
+        value = settings.values[key.name]
+        if key.secret and value is not None:
+            value = HIDDEN
+        elif isinstance(value, Path):
+            value = str(value)
+        elif isinstance(value, tuple):
+            value = list(value)
+        elif isinstance(value, str):
+            value = without_secrets(value)
+        result[key.name] = value
+    return result

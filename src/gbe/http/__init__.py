@@ -1,0 +1,1 @@
+"""The HTTP interface: wire formats, routes, and errors as status codes."""

@@ -1,0 +1,182 @@
+"""The ASGI application: routes a request to its handler, and turns every error into an answer."""
+
+import logging
+from typing import Final
+
+from prometheus_client import Counter
+
+from gbe import metrics
+from gbe.errors import NotifyError, TransportError
+from gbe.http.asgi import (
+    ClientGoneError,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    as_notify_error,
+    refuse,
+    respond,
+)
+from gbe.http.config import HttpConfig
+from gbe.http.publish import Publishing
+from gbe.http.routes import Match, Route, find_route
+from gbe.http.services import Services
+from gbe.http.site import site
+from gbe.http.streams import OpenStreams
+from gbe.http.subscribe import Subscribing
+from gbe.notify.config import NotifyConfig
+from gbe.notify.errors import Refusal
+from gbe.notify.history import History
+from gbe.notify.hub import Hub
+from gbe.notify.visitors import Network, Visitors
+from gbe.transport.base import Transport
+
+logger = logging.getLogger(__name__)
+
+_PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"GET, PUT, POST, PATCH, DELETE"),
+    (b"access-control-allow-headers", b"*"),
+)
+_GONE: Final = 499  # what nginx logs for a client that hung up; never sent
+
+
+class Application:
+    """One process's HTTP side. Call it as ASGI; ``close`` ends its streams and follows nothing any more."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.streams = OpenStreams()
+        self._publishing = Publishing(services)
+        self._subscribing = Subscribing(services, self.streams)
+        self._site = site(services)
+        self._counters: dict[tuple[Route, int], Counter] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+
+    def end_streams(self) -> None:
+        """Tell every subscriber that the server stops."""
+        self.streams.end_all()
+
+    async def close(self) -> None:
+        """End the streams and stop following topics."""
+        self.end_streams()
+        await self.services.hub.close()
+
+    # -- http
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = find_route(scope["method"], scope["path"])
+        status = 200
+        try:
+            await self._handle(match, scope, receive, send)
+        except ClientGoneError:
+            status = _GONE
+        except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
+            error = self._explained(exc, match)
+            status = error.http
+            await refuse(send, error)
+        self._count(match.route, status)
+
+    async def _handle(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        match match.route:
+            case Route.PUBLISH:
+                await self._publishing.to_topic(scope, receive, send, match.topic, match.sequence_id)
+            case Route.STREAM:
+                await self._subscribing.over_http(scope, receive, send, match.topic, match.format)
+            case Route.PUBLISH_JSON:
+                await self._publishing.as_json(scope, receive, send)
+            case Route.SITE | Route.TOPIC_PAGE:
+                await self._site(scope, receive, send)
+            case Route.CLEAR | Route.DELETE:
+                await self._publishing.clear(
+                    scope, send, match.topic, match.sequence_id or "", delete=match.route is Route.DELETE
+                )
+            case Route.MAY_READ:
+                await self._subscribing.may_read(scope, send, match.topic)
+            case Route.PREFLIGHT:
+                await self._subscribing.preflight(scope, send, _PREFLIGHT)
+            case Route.REDIRECT:
+                await _redirect(scope, send, match.topic)
+            case Route.WEBSOCKET:
+                raise Refusal.WEBSOCKET_EXPECTED.error()
+            case Route.NOT_FOUND:
+                raise Refusal.NOT_FOUND.error()
+
+    # -- websocket
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match = find_route("GET", scope["path"])
+        status = 101
+        try:
+            await self._handle_websocket(match, scope, receive, send)
+        except Exception as exc:  # noqa: BLE001 - as above
+            error = self._explained(exc, match)
+            status = error.http
+            await _deny(send, status)
+        self._count(Route.WEBSOCKET, status)
+
+    async def _handle_websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+        if match.route is not Route.WEBSOCKET:
+            raise Refusal.NOT_FOUND.error()
+        await self._subscribing.over_websocket(scope, receive, send, match.topic)
+
+    # -- errors and counters
+
+    def _explained(self, exc: Exception, match: Match) -> NotifyError:
+        if match.route in (Route.PUBLISH, Route.PUBLISH_JSON):
+            metrics.publish_failures.inc()
+        if isinstance(exc, TransportError):
+            logger.warning("request failed: %s", exc, extra={"route": match.route.name.lower()})
+        elif not isinstance(exc, NotifyError):
+            logger.error("request failed", exc_info=exc, extra={"route": match.route.name.lower()})
+        return as_notify_error(exc)
+
+    def _count(self, route: Route, status: int) -> None:
+        counter = self._counters.get((route, status))
+        if counter is None:
+            counter = self._counters[route, status] = metrics.http_requests.labels(route.name.lower(), str(status))
+        counter.inc()
+
+
+async def _redirect(scope: Scope, send: Send, path: str) -> None:
+    query = b"?" + scope["query_string"] if scope["query_string"] else b""
+    location = path.encode("ascii", "replace").replace(b"?", b"%3F") + query
+    await respond(send, 301, b"", [(b"location", location)])
+
+
+async def _deny(send: Send, status: int) -> None:
+    """Refuse an upgrade: the status code alone (section 5.5)."""
+    start: Message = {"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": b""})
+
+
+def build_application(
+    transport: Transport,
+    *,
+    namespace: str = "gbe",
+    http: HttpConfig | None = None,
+    notify: NotifyConfig | None = None,
+    exempt: tuple[Network, ...] = (),
+) -> Application:
+    """Put an application together on an open transport.
+
+    Args:
+        exempt: networks that the request and message limits do not concern, host names looked up already.
+    """
+    notify = notify or NotifyConfig()
+    return Application(
+        Services(
+            transport=transport,
+            namespace=namespace,
+            http=http or HttpConfig(),
+            notify=notify,
+            hub=Hub(transport, notify, namespace),
+            history=History(transport, notify, namespace),
+            visitors=Visitors(notify, exempt),
+        )
+    )

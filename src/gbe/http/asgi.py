@@ -1,0 +1,121 @@
+"""The few pieces of ASGI that the hot routes use directly (asgi.readthedocs.io, HTTP message format)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+
+import msgspec
+
+from gbe.errors import GbeError, NotifyError, PayloadTooLargeError, TransportError
+from gbe.http.wire import error_body
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+ORIGIN: Final = (b"access-control-allow-origin", b"*")
+JSON: Final = (b"content-type", b"application/json")
+_SUCCESS: Final = b'{"success":true}\n'
+
+UNAVAILABLE: Final = NotifyError(
+    50301, "service unavailable: the message store does not answer; nothing is lost if you send this again"
+)
+REQUEST_TIMEOUT: Final = NotifyError(40801, "request timeout: the body did not arrive in time")
+_INTERNAL: Final = NotifyError(50001, "internal server error")
+
+
+class ClientGoneError(GbeError):
+    """The client hung up before its request was complete: there is nobody to answer."""
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (JSON,)) -> None:
+    """Send a whole response; every one is open to every origin (section 3.2)."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, ORIGIN, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def succeed(send: Send) -> None:
+    """The answer without data (section 3.3)."""
+    await respond(send, 200, _SUCCESS)
+
+
+def as_notify_error(error: BaseException) -> NotifyError:
+    """The error that a client sees for any error of ours; what it need not know stays out."""
+    match error:
+        case NotifyError():
+            return error
+        case PayloadTooLargeError():
+            return NotifyError(41301, "attachment too large, or bandwidth limit reached")
+        case TransportError():
+            return UNAVAILABLE
+        case _:
+            return _INTERNAL
+
+
+async def refuse(send: Send, error: NotifyError) -> None:
+    """An error response (section 7)."""
+    await respond(send, error.http, error_body(error))
+
+
+async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout: float) -> bytes:
+    """At most ``limit`` bytes of the body; what follows them stays unread.
+
+    Args:
+        timeout: seconds the client has for it.
+
+    Raises:
+        NotifyError: 40801, too slow.
+        ClientGoneError: the client hung up.
+    """
+    message = await receive() if _is_empty(scope) else None
+    if message is not None:
+        return _part(message)
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(timeout):
+            while size < limit:
+                message = await receive()
+                part = _part(message)
+                parts.append(part)
+                size += len(part)
+                if not message.get("more_body", False):
+                    break
+    except TimeoutError:
+        raise REQUEST_TIMEOUT from None
+    return b"".join(parts)[:limit]
+
+
+def _part(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGoneError("the client hung up")
+    part: bytes = message.get("body", b"")
+    return part
+
+
+def _is_empty(scope: Scope) -> bool:
+    """Whether the headers promise no body, so that its end is here already."""
+    return not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The first header of that (lower-case) name, or an empty string."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return ""
+
+
+def json_body(value: object) -> bytes:
+    """A JSON reply: one object, one newline (section 3.3)."""
+    return msgspec.json.encode(value) + b"\n"

@@ -1,0 +1,57 @@
+"""How the HTTP server listens, and what it lets a client take of it."""
+
+from dataclasses import dataclass
+
+from gbe.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpConfig:
+    """The HTTP server. Durations in seconds, sizes in bytes.
+
+    Raises:
+        ConfigError: a value out of range; the text names key and value and says what is accepted.
+    """
+
+    max_header_bytes: int = 64 * 1024
+    """Request line and headers together; more is answered with 431 before the rest is read."""
+
+    header_timeout: float = 15.0
+    """How long a client may take for request line and headers."""
+
+    body_timeout: float = 30.0
+    """How long a client may take for a body, which is small here."""
+
+    keep_alive_timeout: float = 75.0
+    """How long an idle connection is kept for the next request."""
+
+    dead_peer_timeout: float = 60.0
+    """How long sent bytes may stay unacknowledged before the connection counts as dead."""
+
+    shutdown_timeout: float = 10.0
+    """How long requests under way may take to finish when the server stops."""
+
+    publish_timeout: float = 5.0
+    """How long a publish waits for the engine before it is answered with 503."""
+
+    backlog: int = 2048
+    """Connections that may wait to be accepted."""
+
+    metrics: bool = True
+    """Whether ``/metrics`` is served."""
+
+    def __post_init__(self) -> None:
+        if not 1024 <= self.max_header_bytes <= 1024 * 1024:
+            raise ConfigError(f"http.max_header_bytes is {self.max_header_bytes}; accepted: 1024 to 1048576 bytes")
+        for key in (
+            "header_timeout",
+            "body_timeout",
+            "keep_alive_timeout",
+            "dead_peer_timeout",
+            "shutdown_timeout",
+            "publish_timeout",
+        ):
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"http.{key} is {getattr(self, key)}; accepted: seconds above 0")
+        if self.backlog < 1:
+            raise ConfigError(f"http.backlog is {self.backlog}; accepted: at least 1")

@@ -1,0 +1,108 @@
+"""The publishing routes (section 4): the hottest path of the server, raw ASGI."""
+
+import time
+
+from gbe import metrics
+from gbe.envelope import is_traceparent
+from gbe.http.asgi import Receive, Scope, Send, header, read_body, respond
+from gbe.http.services import Services, now_ms
+from gbe.http.wire import json_line
+from gbe.notify.errors import Refusal
+from gbe.notify.hub import topic_subject
+from gbe.notify.ids import to_ulid
+from gbe.notify.json_request import read_json
+from gbe.notify.parameters import Parameters
+from gbe.notify.publishing import (
+    Publication,
+    PublishOptions,
+    compose,
+    message_clear,
+    message_delete,
+    read_options,
+)
+from gbe.notify.topics import check_topic
+from gbe.notify.visitors import Visitor
+from gbe.schemas.notify import encode
+
+
+class Publishing:
+    """Takes publish requests; each method answers one, or raises ``NotifyError`` or ``TransportError``."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def to_topic(
+        self, scope: Scope, receive: Receive, send: Send, topic: str, sequence_id: str | None = None
+    ) -> None:
+        """``PUT`` and ``POST /TOPIC``, ``/TOPIC/SEQ``, and the ``GET`` forms."""
+        services = self._services
+        visitor = self._visitor(scope)
+        check_topic(topic, services.notify.disallowed_topics)
+        visitor.take_request(services.notify, time.monotonic())
+        parameters = Parameters(scope["headers"], scope["query_string"])
+        now = now_ms()
+        options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
+        visitor.take_message(services.notify, now)
+        body = await read_body(
+            scope, receive, limit=services.notify.message_size_limit, timeout=services.http.body_timeout
+        )
+        await self._compose_and_publish(scope, send, topic, options, body)
+
+    async def as_json(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """``PUT`` and ``POST /``: topic and options in the body (section 4.8)."""
+        services = self._services
+        visitor = self._visitor(scope)
+        limit = 2 * services.notify.message_size_limit
+        body = await read_body(scope, receive, limit=limit, timeout=services.http.body_timeout)
+        request = read_json(
+            body,
+            Parameters(scope["headers"], scope["query_string"]),
+            message_size_limit=services.notify.message_size_limit,
+        )
+        check_topic(request.topic, services.notify.disallowed_topics)
+        visitor.take_request(services.notify, time.monotonic())
+        now = now_ms()
+        options = read_options(request.parameters, config=services.notify, now_ms=now)
+        visitor.take_message(services.notify, now)
+        await self._compose_and_publish(scope, send, request.topic, options, request.message)
+
+    async def clear(self, scope: Scope, send: Send, topic: str, sequence_id: str, *, delete: bool) -> None:
+        """Mark a sequence as read, or remove it (section 4.12)."""
+        services = self._services
+        visitor = self._visitor(scope)
+        check_topic(topic, services.notify.disallowed_topics)
+        visitor.take_request(services.notify, time.monotonic())
+        now = now_ms()
+        visitor.take_message(services.notify, now)
+        build = message_delete if delete else message_clear
+        await self._publish(scope, send, build(topic, sequence_id, config=services.notify, now_ms=now))
+
+    def _visitor(self, scope: Scope) -> Visitor:
+        return self._services.visitors.of_request(scope["client"], scope["headers"])
+
+    async def _compose_and_publish(
+        self, scope: Scope, send: Send, topic: str, options: PublishOptions, body: bytes
+    ) -> None:
+        publication = compose(topic, options, body, config=self._services.notify, now_ms=now_ms())
+        await self._publish(scope, send, publication)
+
+    async def _publish(self, scope: Scope, send: Send, publication: Publication) -> None:
+        """Store, then answer: a client that sees 200 will find the message."""
+        services, notification = self._services, publication.notification
+        traceparent = header(scope, b"traceparent")
+        started = time.perf_counter()
+        ulid = to_ulid(notification.id, publication.deliver_at or notification.ts)
+        if ulid is None:
+            raise Refusal.INTERNAL.error()
+        await services.transport.publish(
+            topic_subject(services.namespace, publication.topic),
+            encode(notification),
+            id=ulid,
+            traceparent=traceparent if is_traceparent(traceparent) else None,
+            deliver_at=publication.deliver_at,
+            durable=publication.durable,
+            timeout=services.http.publish_timeout,
+        )
+        metrics.http_publish_seconds.observe(time.perf_counter() - started)
+        metrics.published.inc()
+        await respond(send, 200, json_line(notification, publication.topic))

@@ -1,0 +1,30 @@
+"""What the routes work with, put together once."""
+
+import time
+from dataclasses import dataclass, field
+
+from gbe.http.config import HttpConfig
+from gbe.notify.config import NotifyConfig
+from gbe.notify.history import History
+from gbe.notify.hub import Hub
+from gbe.notify.visitors import Visitors
+from gbe.transport.base import Transport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts behind the HTTP routes; everything a handler needs comes from here."""
+
+    transport: Transport
+    namespace: str
+    http: HttpConfig
+    notify: NotifyConfig
+    hub: Hub
+    history: History
+    visitors: Visitors
+    started: float = field(default_factory=time.time)
+
+
+def now_ms() -> int:
+    """Wall-clock time, unix milliseconds."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,99 @@
+"""Everything that is not hot: pages, health, metrics. A Starlette application."""
+
+import asyncio
+import html
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from gbe import metrics
+from gbe.errors import TransportError
+from gbe.http.asgi import App, json_body
+from gbe.http.services import Services
+
+_HEALTH_TIMEOUT: Final = 2.0
+_OPEN_TO_ALL: Final = {"Access-Control-Allow-Origin": "*"}
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+_PAGE: Final = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 4rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }}
+pre {{ background: color-mix(in srgb, CanvasText 8%, Canvas); padding: .8rem 1rem; border-radius: .5rem;
+      overflow-x: auto; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>This is a gbe server: an ntfy-compatible notification service. A topic exists as soon as somebody uses it.</p>
+<p>Publish:</p>
+<pre>curl -d "Backup done" {base}/{topic}</pre>
+<p>Subscribe, in another terminal:</p>
+<pre>curl -sN {base}/{topic}/json</pre>
+<p>Read what is stored:</p>
+<pre>curl -s "{base}/{topic}/json?poll=1"</pre>
+<p>Or point any ntfy client at <code>{base}</code>.</p>
+</body>
+</html>
+"""
+
+
+def site(services: Services) -> App:
+    """The application for the paths of ``Route.SITE`` and ``Route.TOPIC_PAGE``."""
+
+    async def page(request: Request) -> Response:
+        """``GET /`` and ``GET /TOPIC``: how to publish and subscribe; ``?up=1`` is UnifiedPush discovery (4.11)."""
+        topic = request.path_params.get("topic", "")
+        if topic and request.query_params.get("up") == "1":
+            body = json_body({"unifiedpush": {"version": 1}})
+            return Response(body, media_type="application/json", headers=_OPEN_TO_ALL)
+        base = services.notify.base_url or f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+        content = _PAGE.format(
+            title=html.escape(topic or "gbe"), base=html.escape(base), topic=html.escape(topic or "mytopic")
+        )
+        return HTMLResponse(content, headers=_PAGE_HEADERS)
+
+    async def health(request: Request) -> Response:  # noqa: ARG001
+        """``GET /v1/health``: 200 if the engine answers, else 503."""
+        healthy = await _engine_answers(services)
+        body = json_body({"healthy": healthy})
+        status = 200 if healthy else 503
+        return Response(body, status_code=status, media_type="application/json", headers=_OPEN_TO_ALL)
+
+    async def prometheus(request: Request) -> Response:  # noqa: ARG001
+        """``GET /metrics``."""
+        metrics.visitors.set(len(services.visitors))
+        metrics.followed_topics.set(services.hub.followed_topics)
+        metrics.engine_up.set(await _engine_answers(services))
+        content = await asyncio.to_thread(metrics.render)
+        return Response(content, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    routes = [
+        Route("/", page, methods=["GET"]),
+        Route("/v1/health", health, methods=["GET"]),
+        Route("/{topic}", page, methods=["GET"]),
+    ]
+    if services.http.metrics:
+        routes.insert(2, Route("/metrics", prometheus, methods=["GET"]))
+    return Starlette(routes=routes)
+
+
+async def _engine_answers(services: Services) -> bool:
+    try:
+        async with asyncio.timeout(_HEALTH_TIMEOUT):
+            await services.transport.ping()
+    except (TransportError, TimeoutError):
+        return False
+    return True

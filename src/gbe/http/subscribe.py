@@ -1,0 +1,90 @@
+"""The subscribing routes (section 5)."""
+
+import time
+from collections.abc import Iterable
+
+from gbe.http.asgi import Receive, Scope, Send, respond, succeed
+from gbe.http.formats import HTTP_FORMATS, WEBSOCKET
+from gbe.http.services import Services, now_ms
+from gbe.http.streams import HttpStream, OpenStreams, Stream, WebSocketStream
+from gbe.notify.parameters import Parameters
+from gbe.notify.subscribing import SubscribeOptions, subscribe_options
+from gbe.notify.topics import parse_topics
+from gbe.notify.visitors import Visitor
+
+
+class Subscribing:
+    """Serves subscriptions; raises ``NotifyError`` or ``TransportError`` as long as nothing was sent."""
+
+    def __init__(self, services: Services, streams: OpenStreams) -> None:
+        self._services, self._streams = services, streams
+
+    async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
+        """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
+        visitor, topics = self._admit(scope, listed)
+        visitor.open_stream(self._services.notify)
+        try:
+            options = self._options(scope)
+            stream = HttpStream(
+                self._services,
+                self._streams,
+                scope,
+                receive,
+                send,
+                listed=listed,
+                topics=topics,
+                options=options,
+                format=HTTP_FORMATS[format_name],
+            )
+            await _serve(stream, options)
+        finally:
+            visitor.close_stream()
+
+    async def over_websocket(self, scope: Scope, receive: Receive, send: Send, listed: str) -> None:
+        """``GET /TOPICS/ws`` with an upgrade."""
+        visitor, topics = self._admit(scope, listed)
+        visitor.open_stream(self._services.notify)
+        try:
+            options = self._options(scope)
+            stream = WebSocketStream(
+                self._services,
+                self._streams,
+                scope,
+                receive,
+                send,
+                listed=listed,
+                topics=topics,
+                options=options,
+                format=WEBSOCKET,
+            )
+            await _serve(stream, options)
+        finally:
+            visitor.close_stream()
+
+    async def may_read(self, scope: Scope, send: Send, listed: str) -> None:
+        """``GET /TOPICS/auth``: without access control everybody may."""
+        self._admit(scope, listed)
+        await succeed(send)
+
+    async def preflight(self, scope: Scope, send: Send, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """``OPTIONS`` anything: costs a request like any other (section 3.2)."""
+        services = self._services
+        visitor = services.visitors.of_request(scope["client"], scope["headers"])
+        visitor.take_request(services.notify, time.monotonic())
+        await respond(send, 200, b"", headers)
+
+    def _admit(self, scope: Scope, listed: str) -> tuple[Visitor, tuple[str, ...]]:
+        services = self._services
+        visitor = services.visitors.of_request(scope["client"], scope["headers"])
+        visitor.take_request(services.notify, time.monotonic())
+        return visitor, parse_topics(listed, services.notify.disallowed_topics)
+
+    def _options(self, scope: Scope) -> SubscribeOptions:
+        return subscribe_options(Parameters(scope["headers"], scope["query_string"]), now_ms=now_ms())
+
+
+async def _serve(stream: Stream[bytes] | Stream[str], options: SubscribeOptions) -> None:
+    if options.poll:
+        await stream.poll()
+    else:
+        await stream.run()

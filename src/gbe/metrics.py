@@ -1,0 +1,52 @@
+"""The names of all metrics, in one place (Prometheus; ntfy's own names follow ntfy-http-api section 6.1)."""
+
+import os
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client import multiprocess as _multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+MULTIPROCESS_DIR: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable that lets several worker processes answer for all of them; set before this is imported."""
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+_LATENCY_BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+http_requests: Final = Counter("gbe_http_requests", "Answered requests", ["route", "status"])
+http_publish_seconds: Final = Histogram(
+    "gbe_http_publish_seconds", "From the end of a publish request's body to its answer", buckets=_LATENCY_BUCKETS
+)
+published: Final = Counter("ntfy_messages_published_success", "Messages published and confirmed by the engine")
+publish_failures: Final = Counter("ntfy_messages_published_failure", "Publish requests that were refused or failed")
+subscribers: Final = Gauge("ntfy_subscribers_total", "Open streams", multiprocess_mode="livesum")
+followed_topics: Final = Gauge(
+    "gbe_notify_followed_topics", "Topics received from the engine for live subscribers", multiprocess_mode="livesum"
+)
+visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livesum")
+delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
+overruns: Final = Counter("gbe_notify_subscriber_overruns", "Streams closed because their client read too slowly")
+engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="min")
+engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
+
+
+def render() -> bytes:
+    """Everything in the Prometheus text format; with several workers, of all of them."""
+    if os.environ.get(MULTIPROCESS_DIR):
+        registry = CollectorRegistry()
+        _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+    return generate_latest()
+
+
+def worker_ended(pid: int) -> None:
+    """Forget the gauges of a worker process that is gone."""
+    if os.environ.get(MULTIPROCESS_DIR):
+        _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

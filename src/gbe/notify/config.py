@@ -1,0 +1,130 @@
+"""Settings of the notify domain; names and defaults follow section 9 where ntfy has the option."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from gbe.errors import ConfigError
+from gbe.notify.topics import is_topic_name
+
+_MAX_MESSAGE_SIZE: Final = 5 * 1024 * 1024
+_MIN_KEEPALIVE: Final = 5.0
+
+_COUNTS: Final = (
+    "visitor_request_limit_burst", "visitor_subscription_limit", "global_topic_limit", "subscriber_queue_bytes",
+    "subscriber_queue_messages",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotifyConfig:
+    """How notifications are taken, kept and handed out. Durations in seconds; checked in ``__post_init__``.
+
+    Raises:
+        ConfigError: a value out of range; the text names key and value and says what is accepted.
+    """
+
+    message_size_limit: int = 4096
+    """Bytes at which a body is too long for the text of a message: exactly so many are too long already."""
+
+    cache_duration: float = 72 * 3600.0
+    """Seconds for which messages are kept for replay; 0 keeps nothing."""
+
+    keepalive_interval: float = 45.0
+    """Seconds between signs of life on a stream; at least 5."""
+
+    base_url: str = ""
+    """Public URL of the server, scheme and host without a path; empty if unknown."""
+
+    disallowed_topics: tuple[str, ...] = ()
+    """Topic names that are refused in addition to the reserved ones."""
+
+    message_delay_limit: float = 0.0
+    """Seconds by which a message may be delayed at most; 0 switches delayed messages off."""
+
+    visitor_request_limit_burst: int = 60
+    """Requests that a visitor may make at once: the size of the bucket."""
+
+    visitor_request_limit_replenish: float = 5.0
+    """Seconds until one more request is granted."""
+
+    visitor_message_daily_limit: int = 0
+    """Messages per visitor and day (UTC); 0 allows as many as the request limit does: 86400 s / replenish."""
+
+    visitor_subscription_limit: int = 30
+    """Streams that a visitor may have open at the same time."""
+
+    visitor_request_limit_exempt_hosts: tuple[str, ...] = ()
+    """Host names, addresses and prefixes that the request and message limits do not concern."""
+
+    visitor_prefix_bits_ipv4: int = 32
+    """Leading bits of an IPv4 address that make a visitor, 1 to 32."""
+
+    visitor_prefix_bits_ipv6: int = 64
+    """Leading bits of an IPv6 address that make a visitor, 1 to 128."""
+
+    behind_proxy: bool = False
+    """Whether the client's address is in a header that a proxy in front of the server sets."""
+
+    proxy_forwarded_header: str = "X-Forwarded-For"
+    """That header."""
+
+    proxy_trusted_hosts: tuple[str, ...] = ()
+    """Addresses and prefixes of proxies, which are skipped when the client is looked up in the header."""
+
+    global_topic_limit: int = 15000
+    """Topics that may be in use at the same time."""
+
+    subscriber_queue_bytes: int = 1024 * 1024
+    """Bytes that may wait for one slow subscriber before its stream is closed."""
+
+    subscriber_queue_messages: int = 4096
+    """Messages that may wait for one slow subscriber before its stream is closed."""
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            self._check_range(name, 1, None)
+        self._check_range("message_size_limit", 1, _MAX_MESSAGE_SIZE, "bytes")
+        self._check_range("cache_duration", 0, None, "seconds")
+        self._check_range("keepalive_interval", _MIN_KEEPALIVE, None, "seconds")
+        self._check_range("message_delay_limit", 0, None, "seconds")
+        self._check_range("visitor_message_daily_limit", 0, None)
+        self._check_range("visitor_prefix_bits_ipv4", 1, 32, "bits")
+        self._check_range("visitor_prefix_bits_ipv6", 1, 128, "bits")
+        replenish = self.visitor_request_limit_replenish
+        if not (math.isfinite(replenish) and replenish > 0):
+            raise _refused("visitor_request_limit_replenish", replenish, "seconds above 0")
+        self._check_base_url()
+        for topic in self.disallowed_topics:
+            if not is_topic_name(topic):
+                raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
+        if not self.proxy_forwarded_header.strip():
+            raise _refused("proxy_forwarded_header", self.proxy_forwarded_header, "the name of a header")
+
+    @property
+    def daily_message_limit(self) -> int:
+        """Messages per visitor and day, derived from the request limit if not set."""
+        return self.visitor_message_daily_limit or int(86_400 / self.visitor_request_limit_replenish)
+
+    def _check_range(self, name: str, low: float, high: float | None, unit: str = "") -> None:
+        value = getattr(self, name)
+        if not math.isfinite(value) or value < low or (high is not None and value > high):
+            accepted = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
+            raise _refused(name, value, f"{accepted} {unit}".rstrip())
+
+    def _check_base_url(self) -> None:
+        if not self.base_url:
+            return
+        accepted = "an http:// or https:// URL without a path, such as https://push.example.net"
+        try:
+            parts = urlsplit(self.base_url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError as exc:
+            raise _refused("base_url", self.base_url, accepted) from exc
+        if not usable or parts.path or parts.query or parts.fragment:
+            raise _refused("base_url", self.base_url, accepted)
+
+
+def _refused(name: str, value: object, accepted: str) -> ConfigError:
+    return ConfigError(f"notify.{name} is {value!r}; accepted: {accepted}")

@@ -1,0 +1,1 @@
+"""Moves messages between processes: one contract, and the engines that keep it."""

@@ -1,0 +1,529 @@
+"""The transport contract (system.md section 4).
+
+A transport moves envelopes between processes, at least once and in order per subject (redeliveries excepted). It
+never looks into a payload and never retries a *job*. Every back end passes ``tests/conformance/transport``; what a
+back end cannot do natively it builds, so nothing here has the shape of one engine.
+
+Streams, named by retention class, store what is published; a message is *stored* once ``publish`` has returned.
+Reconnecting is the back end's business: a caller sees ``TransportUnavailableError`` only when the deadline of its own
+operation has passed.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import Enum, auto
+from types import TracebackType
+from typing import Final, Literal, NamedTuple, Self
+
+from gbe.envelope import Envelope, check_traceparent
+from gbe.errors import (
+    ConfigError,
+    DeliverySettledError,
+    InvalidEnvelopeError,
+    PayloadTooLargeError,
+)
+from gbe.ids import is_ulid
+from gbe.schemas.deadletter import DeadLetter, OriginalMessage
+from gbe.subjects import check_pattern, check_subject, is_token
+
+logger = logging.getLogger(__name__)
+
+MAX_IDEMPOTENCY_KEY_BYTES: Final = 128
+MAX_REASON_CHARACTERS: Final = 1024
+
+
+class Position(NamedTuple):
+    """Where a message lies in its stream: opaque, ordered by arrival, valid as long as the stream exists.
+
+    Positions of different subjects of one stream compare by arrival too. ``str(position)`` and ``Position.parse`` are
+    the form to keep or to send elsewhere.
+    """
+
+    major: int
+    minor: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.major}-{self.minor}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what ``str`` wrote; raises ``ValueError`` on anything else."""
+        major, dash, minor = text.partition("-")
+        if not (dash and major.isascii() and major.isdigit() and minor.isascii() and minor.isdigit()):
+            raise ValueError(f"not a position: {text[:60]!r}")
+        return cls(int(major), int(minor))
+
+
+class Edge(Enum):
+    """The two ends of a stream, as places to start."""
+
+    EARLIEST = auto()
+    LATEST = auto()
+
+
+EARLIEST: Final = Edge.EARLIEST
+LATEST: Final = Edge.LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class FromTime:
+    """Start with the first message stored at or after this moment, unix milliseconds of the engine's clock."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AfterId:
+    """Start behind the message with this id. An id that is not stored: ``MessageNotFoundError``."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AfterPosition:
+    """Start behind this position, whether or not the message there still exists."""
+
+    position: Position
+
+
+Start = Edge | FromTime | AfterId | AfterPosition
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeTime:
+    """Stop ahead of the first message stored at or after this moment, unix milliseconds."""
+
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpTo:
+    """Stop behind this position: its message is included."""
+
+    position: Position
+
+
+Stop = BeforeTime | UpTo
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as ``tail`` and ``read`` show it. ``position`` is ``None`` for one that was never stored."""
+
+    envelope: Envelope
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """One retention class: which subjects it stores and for how long.
+
+    Attributes:
+        name: ``[A-Za-z0-9_-]+``, unique in the engine; operators see it.
+        subjects: patterns; no two streams may overlap.
+        max_age: seconds a message is kept; ``None`` keeps it.
+        max_bytes: bytes the stream may take, the oldest messages go first; ``None`` is no limit.
+        max_msgs: messages it may hold, the oldest go first; ``None`` is no limit.
+        storage: ``file`` survives a restart of the engine; ``memory`` does not.
+        replicas: copies in a cluster, 1 to 5; a single engine takes 1.
+        dedup_window: seconds for which an idempotency key (or a message id) is remembered. The engine holds the keys
+            of that window in memory.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age: float | None = None
+    max_bytes: int | None = None
+    max_msgs: int | None = None
+    storage: Literal["file", "memory"] = "file"
+    replicas: int = 1
+    dedup_window: float = 120.0
+
+    def __post_init__(self) -> None:
+        if not is_token(self.name):
+            raise ConfigError(f"stream name {self.name!r}: expected letters, digits, _ and -")
+        if not self.subjects:
+            raise ConfigError(f"stream {self.name}: subjects is empty; name at least one pattern")
+        for pattern in self.subjects:
+            check_pattern(pattern)
+        for key, value in (
+            ("max_age", self.max_age),
+            ("max_bytes", self.max_bytes),
+            ("max_msgs", self.max_msgs),
+        ):
+            if value is not None and value <= 0:
+                raise ConfigError(f"stream {self.name}: {key} is {value}; expected more than 0, or leave it out")
+        if not 1 <= self.replicas <= 5:
+            raise ConfigError(f"stream {self.name}: replicas is {self.replicas}; expected 1 to 5")
+        if self.dedup_window <= 0:
+            raise ConfigError(f"stream {self.name}: dedup_window is {self.dedup_window}; expected seconds above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How far a consumer group is behind.
+
+    Attributes:
+        pending: stored messages that the group has not been handed yet.
+        unacknowledged: messages handed out and neither acked nor dead-lettered; waiting naks count.
+        oldest_age: seconds since the oldest message of either kind was stored; ``None`` if there is none.
+    """
+
+    pending: int
+    unacknowledged: int
+    oldest_age: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumeOptions:
+    """How a group consumes; see ``Transport.consume``."""
+
+    batch_size: int = 10
+    max_inflight: int = 100
+    ack_timeout: float = 30.0
+    max_deliver: int = 5
+    start: Start = LATEST
+
+    def __post_init__(self) -> None:
+        for key, value in (
+            ("batch_size", self.batch_size),
+            ("max_inflight", self.max_inflight),
+            ("max_deliver", self.max_deliver),
+        ):
+            if value < 1:
+                raise ConfigError(f"consume: {key} is {value}; expected at least 1")
+        if self.ack_timeout <= 0:
+            raise ConfigError(f"consume: ack_timeout is {self.ack_timeout}; expected seconds above 0")
+
+
+class Delivery(ABC):
+    """One message handed to one member of a group.
+
+    Exactly one of ``ack``, ``nak`` and ``dead_letter`` ends it; a second one raises ``DeliverySettledError``. Without
+    any, the message comes back to the group after the ack timeout.
+
+    Attributes:
+        envelope: the message.
+        attempt: 1 for the first delivery to this group, then 2, …
+        group: the consumer group.
+    """
+
+    __slots__ = ("_settled", "attempt", "envelope", "group")
+
+    def __init__(self, envelope: Envelope, attempt: int, group: str) -> None:
+        self.envelope, self.attempt, self.group = envelope, attempt, group
+        self._settled = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the delivery has ended."""
+        return self._settled
+
+    async def ack(self) -> None:
+        """Done: the group never sees this message again."""
+        self._settle()
+        await self._ack()
+
+    async def nak(self, delay: float = 0.0) -> None:
+        """Not done: deliver it again, ``delay`` seconds from now at the earliest.
+
+        On the last permitted delivery the message is dead-lettered instead.
+        """
+        self._settle()
+        await self._nak(delay)
+
+    async def dead_letter(self, reason: str) -> None:
+        """Give the message up: it goes to the dead letters of its domain, and the group never sees it again."""
+        self._settle()
+        await self._dead_letter(reason[:MAX_REASON_CHARACTERS])
+
+    async def in_progress(self) -> None:
+        """Still working: the ack timeout starts again now."""
+        if self._settled:
+            raise DeliverySettledError(f"delivery of {self.envelope.id} has already ended")
+        await self._in_progress()
+
+    def _settle(self) -> None:
+        if self._settled:
+            raise DeliverySettledError(f"delivery of {self.envelope.id} has already ended")
+        self._settled = True
+
+    @abstractmethod
+    async def _ack(self) -> None: ...
+
+    @abstractmethod
+    async def _nak(self, delay: float) -> None: ...
+
+    @abstractmethod
+    async def _dead_letter(self, reason: str) -> None: ...
+
+    @abstractmethod
+    async def _in_progress(self) -> None: ...
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
+    """A member of a consumer group, from ``Transport.consume``: enter it, then iterate over its deliveries.
+
+    Leaving the block stops the flow and returns to the group what was fetched and not yet iterated over; deliveries
+    that the caller already holds stay valid until the transport closes.
+    """
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Delivery]: ...
+
+    async def run(self, handler: Handler, *, concurrency: int = 1) -> None:
+        """Call ``handler`` for every delivery, ``concurrency`` at a time, until cancelled.
+
+        A handler that returns without ending its delivery acks it; one that raises naks it. Cancelling waits for
+        nothing: unfinished deliveries are nak'ed.
+        """
+        slots = asyncio.Semaphore(concurrency)
+
+        async def one(delivery: Delivery) -> None:
+            try:
+                await settle_with(handler, delivery)
+            finally:
+                slots.release()
+
+        async with asyncio.TaskGroup() as group:
+            await slots.acquire()
+            async for delivery in self:
+                group.create_task(one(delivery))
+                await slots.acquire()
+
+
+async def settle_with(handler: Handler, delivery: Delivery) -> None:
+    """Run one handler: ack when it returns, nak when it raises or is cancelled, unless it ended the delivery itself."""
+    try:
+        await handler(delivery)
+    except Exception:
+        logger.exception(
+            "handler failed, message returned to its group",
+            extra={
+                "message_id": delivery.envelope.id,
+                "subject": delivery.envelope.subject,
+                "attempt": delivery.attempt,
+            },
+        )
+        if not delivery.is_settled:
+            await delivery.nak()
+    except asyncio.CancelledError:
+        if not delivery.is_settled:
+            await delivery.nak()
+        raise
+    else:
+        if not delivery.is_settled:
+            await delivery.ack()
+
+
+class Tail(AbstractAsyncContextManager["Tail"], ABC):
+    """A reader of everything, from ``Transport.tail``: enter it, then iterate.
+
+    Once entered, each message stored later is seen, and with a ``start`` each earlier one from there on: without gap,
+    without duplicate, in order per subject. A reader that falls behind costs no memory: it catches up from the stream.
+    """
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[StoredMessage]: ...
+
+
+class Transport(ABC):
+    """Moves envelopes between processes; see the module's docstring for the promises.
+
+    Use it as ``async with``. All methods may be called from many tasks at once, of the loop that opened it.
+
+    Attributes:
+        max_payload_size: bytes a payload may have.
+    """
+
+    max_payload_size: int
+
+    @abstractmethod
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        id: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+        deliver_at: int | None = None,
+        durable: bool = True,
+        timeout: float | None = None,
+    ) -> str:
+        """Store a message and return its id once the engine has stored it.
+
+        Args:
+            subject: a subject without wildcards, stored by some stream.
+            payload: opaque bytes, at most ``max_payload_size``.
+            id: a ULID of the caller's making; publishing one id twice within the stream's ``dedup_window`` stores it
+                once. ``None`` makes one.
+            idempotency_key: up to 128 printable characters; a second publish to the same subject with the same key
+                within the window is a no-op that returns the first id.
+            traceparent: W3C trace context that travels with the message.
+            deliver_at: unix milliseconds; consumers and readers see the message from then on, never earlier. The past
+                means now.
+            durable: ``False`` hands the message to the tails that are live at this moment and stores nothing.
+            timeout: seconds until the call gives up; ``None`` is the transport's configured ``publish_timeout``.
+
+        Raises:
+            InvalidSubjectError, InvalidEnvelopeError: an argument is not what it must be; nothing was sent.
+            PayloadTooLargeError: do not try again.
+            StreamNotFoundError: no stream stores this subject.
+            PublishOutcomeUnknownError: no confirmation in time; publishing again with the same ``id`` is safe.
+            TransportUnavailableError: the engine could not be reached, or refused for lack of space.
+            TransportClosedError: after ``close``.
+        """
+
+    @abstractmethod
+    def consume(self, pattern: str, group: str, options: ConsumeOptions | None = None) -> Consumption:
+        """Join a group of competing consumers: each message goes to one member of the group.
+
+        Args:
+            pattern: the subjects to consume.
+            group: a token; groups are independent of each other. Group and pattern together name the subscription,
+                which the engine remembers when all members are gone.
+            options: ``batch_size`` messages are asked for at a time; at most ``max_inflight`` are unacknowledged in
+                this member (back-pressure); after ``ack_timeout`` seconds without an answer a message is delivered
+                again, ``max_deliver`` times in all, then it is dead-lettered; ``start`` counts when the group is new.
+
+        Raises:
+            InvalidSubjectError, ConfigError: at once.
+            StreamNotFoundError, TransportUnavailableError, MessageNotFoundError: on entering.
+        """
+
+    @abstractmethod
+    def tail(self, patterns: Sequence[str], start: Start = LATEST) -> Tail:
+        """Read every message of these patterns, from ``start`` and then live (``LATEST``: live only).
+
+        Raises:
+            InvalidSubjectError: at once.
+            MessageNotFoundError, TransportUnavailableError: on entering.
+        """
+
+    @abstractmethod
+    async def read(
+        self, subject: str, *, start: Start = EARLIEST, stop: Stop | None = None, limit: int = 1000
+    ) -> list[StoredMessage]:
+        """Up to ``limit`` stored messages of one subject, in stream order, from ``start`` to ``stop``.
+
+        ``LATEST`` is the newest message alone. A full page may have a successor: go on with
+        ``AfterPosition(page[-1].position)``. What was delivered or acknowledged is still there; retention alone removes.
+
+        Raises:
+            MessageNotFoundError: ``start`` is an id that is not stored on this subject.
+            TransportUnavailableError: the engine did not answer in time.
+        """
+
+    @abstractmethod
+    async def locate(self, subject: str, message_id: str) -> Position | None:
+        """Where the message with this id (a ULID) lies, or ``None`` if it is not stored on this subject.
+
+        The id's own time says where to look: the cost does not grow with what is stored.
+        """
+
+    @abstractmethod
+    async def ensure_stream(self, config: StreamConfig) -> None:
+        """Create a stream, or bring an existing one to this configuration. Safe to repeat, and from many processes.
+
+        Raises:
+            StreamConfigError: the engine refuses, for example a changed ``storage`` or overlapping subjects.
+        """
+
+    @abstractmethod
+    async def trim(self, subject: str, before: int) -> int:
+        """Remove the stored messages of one subject that are older than ``before``, unix milliseconds.
+
+        What a consumer group has not acknowledged stays, and everything behind it. Returns how many were removed.
+        """
+
+    @abstractmethod
+    async def lag(self, pattern: str, group: str) -> Lag:
+        """How far the group that consumes this pattern is behind; zeros for a group that never existed."""
+
+    @abstractmethod
+    async def ping(self) -> float:
+        """A round trip to the engine, in seconds; raises ``TransportUnavailableError`` if it is not there."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Drain and close: publishes under way end, tails and consumers stop, what they hold unfinished is returned.
+
+        Safe to repeat. Later calls raise ``TransportClosedError``.
+        """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _check_publish(
+        self,
+        subject: str,
+        payload: bytes,
+        id: str | None,
+        idempotency_key: str | None,
+        traceparent: str | None,
+    ) -> None:
+        """The checks of ``publish`` that need no engine; every back end calls it first."""
+        check_subject(subject)
+        if len(payload) > self.max_payload_size:
+            raise PayloadTooLargeError(len(payload), self.max_payload_size)
+        if id is not None and not is_ulid(id):
+            raise InvalidEnvelopeError(f"a message id is a ULID (26 characters): {id[:40]!r}")
+        if idempotency_key is not None:
+            check_idempotency_key(idempotency_key)
+        if traceparent is not None:
+            check_traceparent(traceparent)
+
+
+def check_idempotency_key(key: str) -> str:
+    """Return ``key`` if every back end can carry it; raise ``InvalidEnvelopeError`` otherwise."""
+    if not key or len(key) > MAX_IDEMPOTENCY_KEY_BYTES or not key.isascii() or not key.isprintable():
+        raise InvalidEnvelopeError(
+            f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters: {key[:40]!r}"
+        )
+    return key
+
+
+def check_group(group: str) -> str:
+    """Return ``group`` if it can name a consumer group; raise ``ConfigError`` otherwise."""
+    if not is_token(group) or len(group) > 100:
+        raise ConfigError(f"consumer group {group[:80]!r}: expected at most 100 letters, digits, _ and -")
+    return group
+
+
+def deadletter_subject(subject: str) -> str:
+    """Where the dead letters of a subject's domain go: ``{namespace}._deadletter.{domain}``."""
+    namespace, _, rest = subject.partition(".")
+    domain = rest.partition(".")[0] or "unknown"
+    return f"{namespace}._deadletter.{domain}"
+
+
+def deadletter_for(delivery: Delivery, reason: str, now_ms: int) -> DeadLetter:
+    """The letter for a delivery that is given up. Its id is the original's, so that writing it twice stores it once."""
+    envelope = delivery.envelope
+    return DeadLetter(
+        ts=now_ms,
+        id=f"{envelope.id}.{delivery.group}",
+        reason=reason,
+        group=delivery.group,
+        deliveries=delivery.attempt,
+        original=OriginalMessage(
+            id=envelope.id,
+            subject=envelope.subject,
+            timestamp=envelope.timestamp,
+            payload=envelope.payload,
+            traceparent=envelope.traceparent,
+        ),
+    )

@@ -1,0 +1,490 @@
+"""Consumer groups on durable pull consumers.
+
+Each stream that a pattern touches has one durable consumer per (group, pattern); members pull from all of them. A
+member keeps pull requests open for as many messages as its ``max_inflight`` leaves room for, and asks again before
+the last have arrived, so that the engine never waits for it.
+
+``max_deliver`` is ours, not the engine's: the engine would stop delivering in silence and move its acknowledgement
+floor past the message. Instead the delivery beyond the last permitted one is written to the dead letters, and only
+when that is stored is the original acknowledged.
+"""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from gbe.envelope import Envelope
+from gbe.errors import ConfigError, MessageNotFoundError, TransportError
+from gbe.ids import ulid_time_ms
+from gbe.schemas import deadletter
+from gbe.subjects import overlaps
+from gbe.transport.base import (
+    AfterId,
+    AfterPosition,
+    ConsumeOptions,
+    Consumption,
+    Delivery,
+    Edge,
+    FromTime,
+    Lag,
+    Start,
+    Transport,
+    deadletter_for,
+    deadletter_subject,
+)
+from gbe.transport.nats import wire
+from gbe.transport.nats.connection import NatsConnection, status_of
+from gbe.transport.nats.errors import CONSUMER_NOT_FOUND, ApiError, translated
+from gbe.transport.nats.history import History, rfc3339
+from gbe.transport.nats.streams import StreamRegistry
+
+logger = logging.getLogger(__name__)
+
+_NANO: Final = 1_000_000_000
+_PULL_EXPIRES: Final = 30 * _NANO
+_HEARTBEAT: Final = 5 * _NANO  # the engine's sign of life on an open pull; two missed mean that it forgot the pull
+_CHECK_INTERVAL: Final = 1.0
+_ACK_TOKENS: Final = 9  # $JS.ACK.stream.consumer.delivered.sequence.consumer sequence.nanoseconds.pending
+
+
+class _SequenceInfo(msgspec.Struct):
+    consumer_seq: int = 0
+    stream_seq: int = 0
+
+
+class ConsumerInfo(msgspec.Struct):
+    """What the engine knows of a durable consumer."""
+
+    config: dict[str, Any]
+    num_pending: int = 0
+    num_ack_pending: int = 0
+    ack_floor: _SequenceInfo = msgspec.field(default_factory=_SequenceInfo)
+
+
+def durable_name(group: str, pattern: str) -> str:
+    """The engine's name for a group's subscription: readable, and unique per pattern."""
+    return f"{group}-{hashlib.blake2s(pattern.encode(), digest_size=6).hexdigest()}"
+
+
+class AckSubject:
+    """What the engine says about a delivery in its acknowledgement subject (both forms: plain, and with a domain)."""
+
+    __slots__ = ("attempt", "consumer_sequence", "sequence", "stored_ms", "stream")
+
+    def __init__(self, reply: str) -> None:
+        tokens = reply.split(".")
+        # the form with domain and account hash has two tokens more in front, and may have one behind
+        first = 2 if len(tokens) == _ACK_TOKENS else 4
+        self.stream = tokens[first]
+        self.attempt = int(tokens[first + 2])
+        self.sequence = int(tokens[first + 3])
+        self.consumer_sequence = int(tokens[first + 4])
+        self.stored_ms = int(tokens[first + 5]) // 1_000_000
+
+
+class _Puller:
+    """One stream's part of a member: how many messages are asked for and not here yet, and how many are held."""
+
+    __slots__ = ("asked", "held", "restoring", "seen", "stream")
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.asked = self.held = 0
+        self.seen = time.monotonic()
+        self.restoring = False
+
+
+class NatsDelivery(Delivery):
+    """A delivery whose answers are messages to its acknowledgement subject."""
+
+    __slots__ = ("_member", "expires_at", "puller", "reply")
+
+    def __init__(
+        self, envelope: Envelope, attempt: int, member: "NatsConsumption", puller: _Puller, reply: str
+    ) -> None:
+        super().__init__(envelope, attempt, member.group)
+        self._member, self.puller, self.reply = member, puller, reply
+        self.expires_at = time.monotonic() + member.options.ack_timeout
+
+    async def _ack(self) -> None:
+        self._member.answer(self, b"+ACK")
+
+    async def _nak(self, delay: float) -> None:
+        if self.attempt >= self._member.options.max_deliver:
+            await self._dead_letter(f"not acknowledged in {self.attempt} deliveries")
+        elif delay > 0:
+            self._member.answer(self, b'-NAK {"delay": %d}' % round(delay * _NANO))
+        else:
+            self._member.answer(self, b"-NAK")
+
+    async def _dead_letter(self, reason: str) -> None:
+        try:
+            await self._member.write_deadletter(self, reason)
+        except BaseException:
+            self._settled = False  # not stored: the caller may try again, or the message comes back by itself
+            raise
+        self._member.answer(self, b"+TERM")
+
+    async def _in_progress(self) -> None:
+        self.expires_at = time.monotonic() + self._member.options.ack_timeout
+        self._member.say(self, b"+WPI")
+
+
+class NatsConsumption(Consumption):
+    """One member of a group; see the module's docstring."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        connection: NatsConnection,
+        groups: "GroupRegistry",
+        pattern: str,
+        group: str,
+        options: ConsumeOptions,
+        on_settled: "Callable[[NatsConsumption], object]",
+    ) -> None:
+        self._transport, self._connection, self._groups = transport, connection, groups
+        self._on_settled = on_settled
+        self._pattern, self.group, self.options = pattern, group, options
+        self._durable = durable_name(group, pattern)
+        self._ready: deque[NatsDelivery] = deque()
+        self._arrived = asyncio.Event()
+        self._held: set[NatsDelivery] = set()
+        self._pullers: dict[str, _Puller] = {}
+        self._share = options.max_inflight
+        self._inbox = connection.new_inbox()
+        self._subscriptions: list[Subscription] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stop_listening: Callable[[], None] = lambda: None
+        self._stopped = False
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        streams = await self._groups.ensure(self._pattern, self.group, self.options)
+        if len(streams) > self.options.max_inflight:
+            raise ConfigError(
+                f"consume {self._pattern}: max_inflight is {self.options.max_inflight}; expected at least "
+                f"{len(streams)}, one for each stream that the pattern touches"
+            )
+        self._share = self.options.max_inflight // len(streams)
+        self._pullers = {stream: _Puller(stream) for stream in streams}
+        self._subscriptions.append(await self._connection.subscribe(f"{self._inbox}.*", self._on_message))
+        self._stop_listening = self._connection.on_reconnect(self._pull_afresh)
+        self._spawn(self._watch())
+        self._pull_all()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the flow and return what nobody has taken; safe to repeat."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._stop_listening()
+        for task in list(self._tasks):
+            task.cancel()
+        await self._connection.unsubscribe(self._subscriptions)
+        while self._ready:
+            self.answer(self._ready.popleft(), b"-NAK")
+        self._arrived.set()
+        if not self._held:
+            self._on_settled(self)  # nothing is left to drain
+        if self._connection.is_connected:
+            with suppress(TransportError):
+                await self._connection.flush()
+
+    async def drain(self, timeout: float) -> None:
+        """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
+        await self.stop()
+        deadline = time.monotonic() + timeout
+        while self._held and time.monotonic() < deadline and self._connection.is_connected:
+            await asyncio.sleep(0.01)
+        for delivery in list(self._held):
+            self.answer(delivery, b"-NAK")
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"gbe.consume.{self.group}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- deliveries out
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._ready:
+            if self._stopped:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._ready.popleft()
+
+    def say(self, delivery: NatsDelivery, word: bytes) -> None:
+        """Send one word of the acknowledgement protocol (+ACK, -NAK, +WPI, +TERM)."""
+        self._connection.write(wire.plain_frame(delivery.reply, "", word))
+
+    def answer(self, delivery: NatsDelivery, word: bytes) -> None:
+        """End a delivery on the engine, and use its place for the next."""
+        self.say(delivery, word)
+        self._release(delivery)
+
+    def _release(self, delivery: NatsDelivery) -> None:
+        if delivery in self._held:
+            self._held.discard(delivery)
+            delivery.puller.held -= 1
+            if not self._stopped:
+                self._pull(delivery.puller)
+            elif not self._held:
+                self._on_settled(self)
+
+    async def write_deadletter(self, delivery: Delivery, reason: str) -> None:
+        """Store the dead letter; returns when the engine has it."""
+        letter = deadletter_for(delivery, reason, time.time_ns() // 1_000_000)
+        envelope = delivery.envelope
+        await self._transport.publish(
+            deadletter_subject(envelope.subject),
+            deadletter.encode(letter),
+            idempotency_key=letter.id,
+            traceparent=envelope.traceparent,
+        )
+        logger.warning(
+            "message dead-lettered: %s",
+            reason,
+            extra={"message_id": envelope.id, "subject": envelope.subject, "group": self.group},
+        )
+
+    # -- deliveries in
+
+    def _pull_all(self) -> None:
+        for puller in self._pullers.values():
+            self._pull(puller)
+
+    def _pull(self, puller: _Puller) -> None:
+        """Ask for as many messages as there is room for, once there is room enough to be worth a request."""
+        room = self._share - puller.held - puller.asked
+        if room <= 0 or (puller.asked and room < min(self.options.batch_size, max(1, self._share // 2))):
+            return
+        if puller.restoring or not self._connection.is_connected:
+            return  # whoever restores it asks afresh
+        if not puller.asked:
+            puller.seen = time.monotonic()
+        puller.asked += room
+        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, _PULL_EXPIRES, _HEARTBEAT)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{puller.stream}.{self._durable}"
+        self._connection.write(wire.plain_frame(subject, f"{self._inbox}.{puller.stream}", request))
+
+    async def _on_message(self, msg: Msg) -> None:
+        if self._stopped:
+            return
+        if msg.reply:
+            self._on_delivery(msg)
+        else:
+            self._on_status(msg, self._pullers[msg.subject.rpartition(".")[2]])
+
+    def _on_delivery(self, msg: Msg) -> None:
+        about = AckSubject(msg.reply)
+        puller = self._pullers[about.stream]
+        puller.seen = time.monotonic()
+        puller.asked = max(0, puller.asked - 1)
+        puller.held += 1
+        envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
+        delivery = NatsDelivery(envelope, about.attempt, self, puller, msg.reply)
+        self._held.add(delivery)
+        if msg.subject.startswith(wire.SCHEDULED):  # a pattern that begins with a wildcard meets the waiting ones too
+            self.answer(delivery, b"+ACK")
+        elif about.attempt > self.options.max_deliver:
+            self._spawn(self._give_up(delivery))
+        else:
+            self._ready.append(delivery)
+            self._arrived.set()
+
+    async def _give_up(self, delivery: NatsDelivery) -> None:
+        # the engine has counted one delivery more than any caller has seen
+        delivery.attempt = self.options.max_deliver
+        try:
+            await delivery.dead_letter(f"no answer within {self.options.ack_timeout:g} s, {delivery.attempt} times")
+        except TransportError as exc:
+            logger.warning("dead letter not stored, the message stays: %s", exc)
+            self._release(delivery)  # it comes back after the ack timeout, and is tried again
+
+    def _on_status(self, msg: Msg, puller: _Puller) -> None:
+        puller.seen = time.monotonic()
+        status = status_of(msg)
+        if status == "100":  # idle heartbeat
+            return
+        headers = msg.headers or {}
+        description = headers.get("Description", "")
+        if status == "503" or "Consumer Deleted" in description:
+            self._restore_soon(puller)
+            return
+        # 408: the request expired; 409: leader changed or server shutting down. The rest of the request is void.
+        puller.asked = max(0, puller.asked - int(headers.get("Nats-Pending-Messages", puller.asked)))
+        self._pull(puller)
+
+    # -- keeping it going
+
+    def _pull_afresh(self) -> None:
+        """After a reconnect, and when the engine has gone silent: what was asked for is forgotten there."""
+        for puller in self._pullers.values():
+            puller.asked = 0
+            self._restore_soon(puller)
+
+    def _restore_soon(self, puller: _Puller) -> None:
+        if not puller.restoring:
+            puller.restoring = True
+            self._spawn(self._restore(puller))
+
+    async def _restore(self, puller: _Puller) -> None:
+        """Make sure that the durable consumer exists, then pull again."""
+        try:
+            while True:
+                try:
+                    await self._groups.ensure_on(puller.stream, self._pattern, self.group, self.options)
+                    break
+                except TransportError as exc:
+                    logger.warning("consumer not restored yet: %s", exc, extra={"group": self.group})
+                    await asyncio.sleep(_CHECK_INTERVAL)
+        finally:
+            puller.restoring = False
+        puller.asked = 0
+        self._pull(puller)
+
+    async def _watch(self) -> None:
+        """Free the places of deliveries that nobody answered, and notice pulls that the engine has forgotten."""
+        while True:
+            await asyncio.sleep(min(_CHECK_INTERVAL, self.options.ack_timeout / 4))
+            now = time.monotonic()
+            for delivery in [d for d in self._held if d.expires_at <= now and d not in self._ready]:
+                self._release(delivery)
+            for puller in self._pullers.values():
+                silent = now - puller.seen
+                if puller.asked and silent > 2.5 * _HEARTBEAT / _NANO and self._connection.is_connected:
+                    logger.warning("no sign of life from a pull, asking again", extra={"stream": puller.stream})
+                    puller.asked, puller.seen = 0, now
+                    self._restore_soon(puller)
+
+
+class GroupRegistry:
+    """The durable consumers behind the groups."""
+
+    def __init__(self, connection: NatsConnection, streams: StreamRegistry, history: History) -> None:
+        self._connection, self._streams, self._history = connection, streams, history
+
+    async def ensure(self, pattern: str, group: str, options: ConsumeOptions) -> list[str]:
+        """Create what is missing of a group's subscription; returns the streams it spans."""
+        streams = await self._streams.required(pattern)
+        if isinstance(options.start, AfterId):
+            options = replace(options, start=await self._after_id(streams, pattern, options.start))
+        for stream in streams:
+            await self.ensure_on(stream, pattern, group, options)
+        return streams
+
+    async def _after_id(self, streams: list[str], pattern: str, start: AfterId) -> AfterPosition | FromTime:
+        for stream in streams:
+            position = await self._history.locate_in(stream, pattern, start.id)
+            if position is not None:
+                return AfterPosition(position) if len(streams) == 1 else FromTime(ulid_time_ms(start.id))
+        raise MessageNotFoundError(start.id)
+
+    async def ensure_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
+        """Create or update the consumer on one stream. A consumer that exists keeps its place."""
+        name = durable_name(group, pattern)
+        ack_wait = round(options.ack_timeout * _NANO)
+        with translated(f"consumer {group} of {pattern}"):
+            current = await self._info(stream, name)
+            if current is not None and current.config.get("ack_wait") == ack_wait:
+                return
+            config = current.config if current is not None else _new_consumer(name, pattern, group, options.start)
+            config["ack_wait"] = ack_wait
+            await self._connection.api(
+                f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": ""}
+            )
+
+    async def _info(self, stream: str, name: str) -> ConsumerInfo | None:
+        try:
+            data = await self._connection.api(f"CONSUMER.INFO.{stream}.{name}")
+        except ApiError as exc:
+            if exc.err_code == CONSUMER_NOT_FOUND:
+                return None
+            raise
+        return msgspec.json.decode(data, type=ConsumerInfo)
+
+    async def lag(self, pattern: str, group: str) -> Lag:
+        """See ``Transport.lag``."""
+        pending = unacknowledged = 0
+        oldest: list[int] = []
+        name = durable_name(group, pattern)
+        for stream in await self._streams.overlapping(pattern):
+            with translated(f"lag of {group}"):
+                info = await self._info(stream, name)
+            if info is None:
+                continue
+            pending += info.num_pending
+            unacknowledged += info.num_ack_pending
+            if info.num_pending or info.num_ack_pending:
+                stored = await self._history.stored_at(stream, pattern, info.ack_floor.stream_seq + 1)
+                oldest.extend([stored] if stored is not None else [])
+        age = max(0.0, time.time() - min(oldest) / 1000) if oldest else None
+        return Lag(pending, unacknowledged, age)
+
+    async def acknowledged_floor(self, stream: str, subject: str) -> int | None:
+        """The lowest sequence that some group consuming ``subject`` has not settled yet; ``None`` without a group."""
+        floors: list[int] = []
+        offset = 0
+        while True:
+            with translated(f"consumers of {stream}"):
+                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": offset})
+            page = msgspec.json.decode(data, type=_ConsumerList)
+            consumers = page.consumers or []
+            for info in consumers:
+                durable = "durable_name" in info.config
+                if durable and overlaps(info.config.get("filter_subject") or ">", subject):
+                    floors.append(info.ack_floor.stream_seq + 1)
+            offset += len(consumers)
+            if not consumers or offset >= page.total:
+                return min(floors, default=None)
+
+
+class _ConsumerList(msgspec.Struct):
+    total: int = 0
+    consumers: list[ConsumerInfo] | None = None
+
+
+def _new_consumer(name: str, pattern: str, group: str, start: Start) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "durable_name": name,
+        "name": name,
+        "description": f"group {group}, {pattern}",
+        "ack_policy": "explicit",
+        "filter_subject": pattern,
+        "max_deliver": -1,  # ours: see the module's docstring
+        "max_ack_pending": -1,  # each member limits itself
+        "metadata": {"gbe-group": group, "gbe-pattern": pattern},
+    }
+    match start:
+        case Edge.EARLIEST:
+            config["deliver_policy"] = "all"
+        case FromTime(ms):
+            config |= {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(ms)}
+        case AfterPosition(position):
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": position.major + 1}
+        case _:
+            config["deliver_policy"] = "new"
+    return config

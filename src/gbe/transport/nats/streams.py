@@ -1,0 +1,130 @@
+"""Streams: one per retention class, made to our configuration, found by subject."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from gbe.errors import StreamConfigError, StreamNotFoundError
+from gbe.subjects import matches
+from gbe.transport.base import StreamConfig
+from gbe.transport.nats import wire
+from gbe.transport.nats.connection import NatsConnection
+from gbe.transport.nats.errors import STREAM_NAME_IN_USE, STREAM_NOT_FOUND, ApiError, translated
+
+logger = logging.getLogger(__name__)
+
+_SECOND: Final = 1_000_000_000
+_CACHED_SUBJECTS: Final = 16_384
+
+
+class _StreamInfo(msgspec.Struct):
+    config: dict[str, Any]
+
+
+class _StreamNames(msgspec.Struct):
+    streams: list[str] | None = None
+
+
+def engine_config(config: StreamConfig) -> dict[str, Any]:
+    """Our configuration in the JetStream API's words. Exact: the API refuses unknown fields since 2.12."""
+    return {
+        "name": config.name,
+        "subjects": [*config.subjects, *(schedule_pattern(pattern) for pattern in config.subjects)],
+        "retention": "limits",
+        "storage": config.storage,
+        "num_replicas": config.replicas,
+        "max_age": round((config.max_age or 0) * _SECOND),
+        "max_bytes": config.max_bytes or -1,
+        "max_msgs": config.max_msgs or -1,
+        "max_consumers": -1,
+        "discard": "old",
+        # the engine wants the window at most as long as max_age
+        "duplicate_window": round(min(config.dedup_window, config.max_age or config.dedup_window) * _SECOND),
+        "allow_direct": True,
+        "allow_atomic": True,
+        "allow_msg_ttl": True,
+        "allow_msg_schedules": True,
+        "republish": {"src": ">", "dest": f"{wire.STORED}.>"},
+    }
+
+
+def schedule_pattern(pattern: str) -> str:
+    """The subjects under which messages of ``pattern`` wait for their time: ``gbe-sched.{subject}.{id}``."""
+    return f"{wire.SCHEDULED}.{pattern}" if pattern.endswith(">") else f"{wire.SCHEDULED}.{pattern}.*"
+
+
+class StreamRegistry:
+    """Knows which stream stores a subject; asks the engine once for what it has not seen."""
+
+    def __init__(self, connection: NatsConnection) -> None:
+        self._connection = connection
+        self._patterns: dict[str, str] = {}  # pattern → stream, of the streams ensured here
+        self._by_subject: dict[str, str] = {}  # bounded: topics are many
+
+    async def ensure(self, config: StreamConfig) -> None:
+        """Create the stream or update it to ``config``; see ``Transport.ensure_stream``."""
+        wanted = engine_config(config)
+        with translated(f"stream {config.name}", configuring=True):
+            try:
+                await self._connection.api(f"STREAM.CREATE.{config.name}", wanted)
+            except ApiError as exc:
+                if exc.err_code != STREAM_NAME_IN_USE:
+                    raise
+                await self._update(config, wanted)
+        self._by_subject.clear()
+        self._patterns = {p: name for p, name in self._patterns.items() if name != config.name}
+        self._patterns.update(dict.fromkeys(config.subjects, config.name))
+
+    async def _update(self, config: StreamConfig, wanted: Mapping[str, Any]) -> None:
+        data = await self._connection.api(f"STREAM.INFO.{config.name}")
+        current = msgspec.json.decode(data, type=_StreamInfo).config
+        if current.get("storage") != wanted["storage"]:
+            raise StreamConfigError(
+                f"stream {config.name} is stored in {current.get('storage')}, the configuration says {config.storage}: "
+                "the engine cannot move a stream; keep the old value or delete the stream"
+            )
+        changed = {key: value for key, value in wanted.items() if current.get(key) != value}
+        if changed:
+            await self._connection.api(f"STREAM.UPDATE.{config.name}", {**wanted})
+            logger.info("stream updated: %s", config.name, extra={"changed": sorted(changed)})
+
+    async def of_subject(self, subject: str) -> str:
+        """The stream that stores a subject (or a pattern within one stream).
+
+        Raises:
+            StreamNotFoundError: none does.
+            TransportUnavailableError: the engine did not answer.
+        """
+        known = self._by_subject.get(subject)
+        if known is not None:
+            return known
+        stream = next((name for pattern, name in self._patterns.items() if matches(pattern, subject)), None)
+        if stream is None:
+            names = await self.overlapping(subject)
+            if not names:
+                raise StreamNotFoundError(subject)
+            stream = names[0]
+        if len(self._by_subject) >= _CACHED_SUBJECTS:
+            self._by_subject.clear()
+        self._by_subject[subject] = stream
+        return stream
+
+    async def overlapping(self, pattern: str) -> list[str]:
+        """The streams that store any subject of a pattern."""
+        with translated(f"streams of {pattern}"):
+            try:
+                data = await self._connection.api("STREAM.NAMES", {"subject": pattern})
+            except ApiError as exc:
+                if exc.err_code == STREAM_NOT_FOUND:
+                    return []
+                raise
+        return sorted(msgspec.json.decode(data, type=_StreamNames).streams or [])
+
+    async def required(self, pattern: str) -> list[str]:
+        """``overlapping``, but an empty answer is ``StreamNotFoundError``."""
+        names = await self.overlapping(pattern)
+        if not names:
+            raise StreamNotFoundError(pattern)
+        return names

@@ -1,0 +1,451 @@
+"""Tails: every stored message, replayed and then live, without gap or duplicate.
+
+A tail of one subject listens to what the engine republishes after storing (``gbe-live.s.{subject}``). Each such
+message names the sequence of its predecessor on the subject, so a gap shows at once and is read from the stream; after
+a reconnect, or when this reader was too slow for its buffer, the stream is read from the last message seen.
+A tail of a wildcard pattern reads through a consumer of its own instead: there a predecessor says too little.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from gbe.envelope import Envelope
+from gbe.errors import MessageNotFoundError, TransportError
+from gbe.subjects import is_literal, matches
+from gbe.transport.base import (
+    AfterId,
+    AfterPosition,
+    Edge,
+    FromTime,
+    Position,
+    Start,
+    StoredMessage,
+    Tail,
+    UpTo,
+)
+from gbe.transport.nats import wire
+from gbe.transport.nats.connection import NatsConnection, status_of
+from gbe.transport.nats.consumer import AckSubject
+from gbe.transport.nats.errors import translated
+from gbe.transport.nats.history import PAGE, History, rfc3339
+from gbe.transport.nats.streams import StreamRegistry
+
+logger = logging.getLogger(__name__)
+
+BUFFER: Final = 4096
+"""Live messages that wait for a slow reader; beyond them it reads from the stream."""
+_RETRY_PAUSE: Final = 0.25
+_NANO: Final = 1_000_000_000
+_PULL: Final = 500
+_PULL_EXPIRES: Final = 20 * _NANO
+_HEARTBEAT: Final = 5 * _NANO
+
+_Take = Callable[[StoredMessage], Awaitable[None]]
+
+
+class NatsTail(Tail):
+    """A tail over any patterns: one feed per subject or wildcard, merged."""
+
+    def __init__(
+        self,
+        connection: NatsConnection,
+        streams: StreamRegistry,
+        history: History,
+        patterns: Sequence[str],
+        start: Start,
+        on_close: Callable[["NatsTail"], object],
+    ) -> None:
+        self._connection, self._streams, self._history = connection, streams, history
+        self._patterns, self._start = _without_covered(patterns), start
+        self._on_close = on_close
+        self._feeds: list[_SubjectFeed | _PatternFeed] = []
+        self._queue: asyncio.Queue[StoredMessage | None] = asyncio.Queue(maxsize=PAGE)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            for number, pattern in enumerate(self._patterns):
+                if is_literal(pattern):
+                    feed: _SubjectFeed | _PatternFeed = _SubjectFeed(self._connection, self._history, pattern)
+                else:
+                    feed = _PatternFeed(self._connection, self._streams, pattern, self._patterns[:number])
+                self._feeds.append(feed)
+                await feed.open(await self._start_of(pattern))
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _start_of(self, pattern: str) -> Start:
+        """An id is looked for under every pattern; where it is not, its stream position or its time stands for it."""
+        if not isinstance(self._start, AfterId):
+            return self._start
+        for candidate in [pattern, *(p for p in self._patterns if p != pattern)]:
+            for stream in await self._streams.required(candidate):
+                position = await self._history.locate_in(stream, candidate, self._start.id)
+                if position is not None:
+                    return AfterPosition(position)
+        raise MessageNotFoundError(self._start.id)
+
+    def __aiter__(self) -> AsyncIterator[StoredMessage]:
+        if len(self._feeds) == 1:
+            return self._feeds[0].messages()
+        return self._merged()
+
+    async def _merged(self) -> AsyncIterator[StoredMessage]:
+        if not self._tasks:
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(self._forward(feed), name="gbe.tail") for feed in self._feeds]
+        while (message := await self._queue.get()) is not None:
+            yield message
+
+    async def _forward(self, feed: "_SubjectFeed | _PatternFeed") -> None:
+        async for message in feed.messages():
+            await self._queue.put(message)
+
+    async def close(self) -> None:
+        """Stop; iterators end. Safe to repeat."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        for feed in self._feeds:
+            await feed.close()
+        _end(self._queue)
+        self._on_close(self)
+
+
+def _without_covered(patterns: Sequence[str]) -> list[str]:
+    """The patterns in order, without repetitions and without subjects that a wildcard among them covers."""
+    wildcards = [pattern for pattern in patterns if not is_literal(pattern)]
+    kept = [p for p in patterns if not is_literal(p) or not any(matches(w, p) for w in wildcards)]
+    return list(dict.fromkeys(kept))
+
+
+def _end(queue: "asyncio.Queue[StoredMessage | None]") -> None:
+    """Let the reader of a queue finish; what it has not read is still in the stream."""
+    while queue.full():
+        queue.get_nowait()
+    queue.put_nowait(None)
+
+
+class _Signal:
+    """Wakes one waiting reader; a closed one stays awake."""
+
+    __slots__ = ("_event", "closed")
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self.closed = False
+
+    def set(self) -> None:
+        self._event.set()
+
+    def close(self) -> None:
+        self.closed = True
+        self._event.set()
+
+    async def wait(self) -> None:
+        if not self.closed:
+            await self._event.wait()
+            if not self.closed:
+                self._event.clear()
+
+
+class _SubjectFeed:
+    """One subject: a core subscription to what is republished, and the stream for whatever that misses."""
+
+    def __init__(self, connection: NatsConnection, history: History, subject: str) -> None:
+        self._connection, self._history, self._subject = connection, history, subject
+        self._live: deque[Msg] = deque()
+        self._signal = _Signal()
+        self._last = 0  # the sequence up to which everything of the subject was handed out
+        self._behind = False  # the stream has to be read from _last on
+        self._begin: Start | None = None
+        self._subscriptions: list[Subscription] = []
+        self._stop_listening: Callable[[], None] = lambda: None
+
+    async def open(self, start: Start) -> None:
+        """Listen first, then find out where to begin: so nothing falls between."""
+        self._subscriptions.append(
+            await self._connection.subscribe(f"{wire.LIVE_PREFIX}.*.{self._subject}", self._on_live)
+        )
+        self._stop_listening = self._connection.on_reconnect(self._on_reconnect)
+        if start is Edge.LATEST:
+            self._last = await self._history.last_sequence(self._subject)
+        elif isinstance(start, AfterPosition):
+            self._last, self._behind = start.position.major, True
+        else:
+            self._begin, self._behind = start, True
+
+    async def close(self) -> None:
+        self._signal.close()
+        self._stop_listening()
+        await self._connection.unsubscribe(self._subscriptions)
+        self._live.clear()
+
+    async def _on_live(self, msg: Msg) -> None:
+        if len(self._live) >= BUFFER:
+            self._live.clear()
+            self._behind = True
+        self._live.append(msg)
+        self._signal.set()
+
+    def _on_reconnect(self) -> None:
+        self._behind = True
+        self._signal.set()
+
+    async def messages(self) -> AsyncIterator[StoredMessage]:
+        """Everything from the start on, then live, until closed."""
+        while not self._signal.closed:
+            if self._behind:
+                async for message in self._catch_up():
+                    yield message
+            elif self._live:
+                msg = self._live.popleft()
+                if msg.subject.startswith(wire.VOLATILE):
+                    yield StoredMessage(_volatile(msg), None)
+                    continue
+                async for message in self._in_order(msg):
+                    yield message
+            else:
+                await self._signal.wait()
+
+    async def _in_order(self, msg: Msg) -> AsyncIterator[StoredMessage]:
+        headers = msg.headers or {}
+        sequence, previous = int(headers[wire.SEQUENCE]), int(headers.get(wire.LAST_SEQUENCE, "0"))
+        if sequence <= self._last:
+            return
+        if previous > self._last:
+            async for message in self._read(up_to=previous):
+                yield message
+        if sequence > self._last:
+            self._last = sequence
+            yield wire.stored_message(msg.data, headers)
+
+    async def _catch_up(self) -> AsyncIterator[StoredMessage]:
+        """Read from the stream until nothing is left; what arrives live meanwhile is told apart by its sequence."""
+        self._behind = False
+        async for message in self._read(up_to=None):
+            yield message
+
+    async def _read(self, up_to: int | None) -> AsyncIterator[StoredMessage]:
+        stop = None if up_to is None else UpTo(Position(up_to))
+        while not self._signal.closed:
+            start = self._begin if self._begin is not None else AfterPosition(Position(self._last))
+            try:
+                if up_to is not None and self._begin is None:
+                    page = await self._history.between(self._subject, self._last, up_to)
+                else:
+                    page = await self._history.read(self._subject, start, stop, PAGE)
+            except TransportError as exc:
+                if self._signal.closed:
+                    return
+                logger.warning("tail waits for the engine: %s", exc, extra={"subject": self._subject})
+                await asyncio.sleep(_RETRY_PAUSE)
+                continue
+            self._begin = None
+            for message in page:
+                if message.position is not None and message.position.major > self._last:
+                    self._last = message.position.major
+                    yield message
+            if len(page) < PAGE or (up_to is not None and self._last >= up_to):
+                return
+
+
+def _volatile(msg: Msg) -> Envelope:
+    subject = msg.subject[len(wire.VOLATILE) + 1 :]
+    return wire.envelope_of(subject, msg.data, msg.headers, 0, 0)
+
+
+class _PatternFeed:
+    """One wildcard pattern: a short-lived consumer per stream, made anew behind the last message seen when it breaks."""
+
+    def __init__(
+        self, connection: NatsConnection, streams: StreamRegistry, pattern: str, earlier: Sequence[str]
+    ) -> None:
+        self._connection, self._streams, self._pattern = connection, streams, pattern
+        self._earlier = [p for p in earlier if not is_literal(p)]  # what they cover, they show
+        self._queue: asyncio.Queue[StoredMessage | None] = asyncio.Queue(maxsize=BUFFER)
+        self._readers: list[asyncio.Task[None]] = []
+        self._subscriptions: list[Subscription] = []
+
+    async def open(self, start: Start) -> None:
+        self._subscriptions.append(
+            await self._connection.subscribe(f"{wire.VOLATILE}.{self._pattern}", self._on_volatile)
+        )
+        for stream in await self._streams.required(self._pattern):
+            reader = _StreamReader(self._connection, stream, self._pattern, start, self._take)
+            await reader.open()
+            self._readers.append(asyncio.get_running_loop().create_task(reader.run(), name=f"gbe.tail.{stream}"))
+
+    async def close(self) -> None:
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
+        await self._connection.unsubscribe(self._subscriptions)
+        _end(self._queue)
+
+    async def messages(self) -> AsyncIterator[StoredMessage]:
+        """Everything from the start on, then live, until closed."""
+        while (message := await self._queue.get()) is not None:
+            yield message
+
+    async def _take(self, message: StoredMessage) -> None:
+        subject = message.envelope.subject
+        if not any(matches(pattern, subject) for pattern in self._earlier):
+            await self._queue.put(message)
+
+    async def _on_volatile(self, msg: Msg) -> None:
+        envelope = _volatile(msg)
+        if not any(matches(pattern, envelope.subject) for pattern in self._earlier):
+            with contextlib.suppress(asyncio.QueueFull):  # never stored, never promised to a slow reader
+                self._queue.put_nowait(StoredMessage(envelope, None))
+
+
+class _Delivered(msgspec.Struct):
+    stream_seq: int = 0
+
+
+class _ConsumerCreated(msgspec.Struct):
+    name: str
+    delivered: _Delivered = msgspec.field(default_factory=_Delivered)
+
+
+class _BrokenError(Exception):
+    """A reader's consumer is gone, or something was lost on the way from it."""
+
+
+class _StreamReader:
+    """Reads one stream through an ephemeral consumer, in order and without gap.
+
+    The consumer numbers what it sends; a number that does not follow its predecessor means that something was lost on
+    the way, and the consumer is made again behind the last message that arrived.
+    """
+
+    def __init__(self, connection: NatsConnection, stream: str, pattern: str, start: Start, take: _Take) -> None:
+        self._connection, self._stream, self._pattern, self._start = connection, stream, pattern, start
+        self._take = take
+        self._last: int | None = None  # the sequence behind which to go on, once the consumer stood for the first time
+        self._expected = 1
+        self._consumer = ""
+        self._inbox = connection.new_inbox()
+        self._mail: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._subscriptions: list[Subscription] = []
+
+    async def open(self) -> None:
+        """Create the consumer: from now on nothing is missed."""
+        if not self._subscriptions:
+            self._subscriptions.append(await self._connection.subscribe(self._inbox, self._on_mail))
+        config = {
+            "ack_policy": "none",
+            "filter_subject": self._pattern,
+            "inactive_threshold": 60 * _NANO,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "max_deliver": 1,
+            **self._deliver_policy(),
+        }
+        with translated(f"tail of {self._pattern}"):
+            data = await self._connection.api(
+                f"CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": config}
+            )
+        created = msgspec.json.decode(data, type=_ConsumerCreated)
+        self._consumer, self._expected = created.name, 1
+        if self._last is None:
+            self._last = created.delivered.stream_seq
+
+    def _deliver_policy(self) -> dict[str, object]:
+        if self._last is not None:
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}
+        match self._start:
+            case Edge.EARLIEST:
+                return {"deliver_policy": "all"}
+            case FromTime(ms):
+                return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(ms)}
+            case AfterPosition(position):
+                return {"deliver_policy": "by_start_sequence", "opt_start_seq": position.major + 1}
+            case _:
+                return {"deliver_policy": "new"}
+
+    async def _on_mail(self, msg: Msg) -> None:
+        self._mail.put_nowait(msg)  # bounded by the one request that is open at a time
+
+    async def run(self) -> None:
+        """Pull and hand over, until cancelled; makes the consumer again whenever it breaks."""
+        stop_listening = self._connection.on_reconnect(lambda: self._mail.put_nowait(None))
+        try:
+            while True:
+                try:
+                    await self._pull()
+                except _BrokenError as exc:
+                    logger.info("tail starts its consumer again: %s", exc, extra={"stream": self._stream})
+                    await self._reopen()
+        finally:
+            stop_listening()
+            await self._connection.unsubscribe(self._subscriptions)
+
+    async def _reopen(self) -> None:
+        while True:
+            self._mail = asyncio.Queue()
+            try:
+                await self.open()
+            except TransportError as exc:
+                logger.warning("tail waits for the engine: %s", exc, extra={"stream": self._stream})
+                await asyncio.sleep(_RETRY_PAUSE)
+            else:
+                return
+
+    async def _pull(self) -> None:
+        """One request: up to a page of messages, until it is used up or has expired."""
+        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (_PULL, _PULL_EXPIRES, _HEARTBEAT)
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+        self._connection.write(wire.plain_frame(subject, self._inbox, request))
+        left = _PULL
+        while left:
+            msg = await self._next()
+            if msg.reply:
+                left -= 1
+                await self._hand_over(msg)
+                continue
+            status = status_of(msg)
+            if status in {"404", "408"}:
+                return
+            if status != "100":
+                raise _BrokenError(f"{status} {(msg.headers or {}).get('Description', '')}")
+
+    async def _next(self) -> Msg:
+        try:
+            async with asyncio.timeout(2.5 * _HEARTBEAT / _NANO):
+                msg = await self._mail.get()
+        except TimeoutError:
+            raise _BrokenError("no sign of life") from None
+        if msg is None:
+            raise _BrokenError("the connection was lost")
+        return msg
+
+    async def _hand_over(self, msg: Msg) -> None:
+        about = AckSubject(msg.reply)
+        if about.consumer_sequence != self._expected:
+            raise _BrokenError(f"message {self._expected} of the consumer is missing")
+        self._expected += 1
+        self._last = about.sequence
+        if not msg.subject.startswith(wire.SCHEDULED):
+            envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
+            await self._take(StoredMessage(envelope, Position(about.sequence)))

@@ -1,0 +1,242 @@
+"""``NatsTransport``: the contract of ``gbe.transport.base`` on JetStream. Each operation lives in a file of its own."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Final, Self
+
+import msgspec
+
+from gbe.envelope import Envelope
+from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
+from gbe.ids import encode_ulid, new_ulid
+from gbe.subjects import check_pattern, check_subject
+from gbe.transport.base import (
+    EARLIEST,
+    LATEST,
+    ConsumeOptions,
+    Consumption,
+    Lag,
+    Position,
+    Start,
+    Stop,
+    StoredMessage,
+    StreamConfig,
+    Tail,
+    Transport,
+    check_group,
+)
+from gbe.transport.nats import wire
+from gbe.transport.nats.config import NatsConfig
+from gbe.transport.nats.connection import NatsConnection
+from gbe.transport.nats.consumer import GroupRegistry, NatsConsumption
+from gbe.transport.nats.errors import ApiError, NoRespondersError, translated
+from gbe.transport.nats.history import History, rfc3339
+from gbe.transport.nats.publisher import Publication, Publisher
+from gbe.transport.nats.streams import StreamRegistry
+from gbe.transport.nats.tail import NatsTail
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_VERSION: Final = (2, 12, 0)
+_HEADER_ROOM: Final = 4096  # the engine counts our headers into its own payload limit
+_DRAIN_TIMEOUT: Final = 10.0
+
+
+class _Purged(msgspec.Struct):
+    purged: int = 0
+
+
+class NatsTransport(Transport):
+    """A transport on a NATS server or cluster; open it with ``await NatsTransport.open(config)``."""
+
+    def __init__(self, config: NatsConfig) -> None:
+        self.max_payload_size = config.max_payload_size
+        self._config = config
+        self._connection = NatsConnection(config)
+        self._streams = StreamRegistry(self._connection)
+        self._history = History(self._connection, self._streams)
+        self._groups = GroupRegistry(self._connection, self._streams, self._history)
+        self._members: set[NatsConsumption] = set()
+        self._tails: set[NatsTail] = set()
+        self._closing = self._closed = False
+
+    @classmethod
+    async def open(cls, config: NatsConfig) -> Self:
+        """Connect and check the engine.
+
+        Raises:
+            TransportUnavailableError: no server answered in time.
+            UnsupportedEngineError: the server is too old, runs without JetStream, or takes only smaller messages.
+        """
+        transport = cls(config)
+        await transport._connection.open()
+        try:
+            await transport._check_engine()
+        except BaseException:
+            await transport._connection.close()
+            raise
+        transport._publisher = Publisher(transport._connection)
+        return transport
+
+    _publisher: Publisher
+
+    async def _check_engine(self) -> None:
+        version = self._connection.server_version
+        if version < MINIMUM_VERSION:
+            found, floor = (".".join(map(str, v)) for v in (version, MINIMUM_VERSION))
+            raise UnsupportedEngineError(f"NATS server {found} is too old: gbe needs {floor} or newer")
+        room = self._connection.server_max_payload - _HEADER_ROOM
+        if room < self.max_payload_size:
+            raise UnsupportedEngineError(
+                f"the NATS server takes {room} bytes a message, gbe is configured for {self.max_payload_size}: "
+                "raise the server's max_payload or lower max_payload_size"
+            )
+        try:
+            with translated("JetStream"):
+                try:
+                    await self._connection.api("INFO")
+                except (ApiError, NoRespondersError) as exc:
+                    raise UnsupportedEngineError(f"the NATS server has no JetStream for this account: {exc}") from exc
+        except TransportUnavailableError as exc:
+            raise UnsupportedEngineError(f"JetStream does not answer: {exc}") from exc
+
+    # -- publish
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        id: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+        deliver_at: int | None = None,
+        durable: bool = True,
+        timeout: float | None = None,
+    ) -> str:
+        self._check_publish(subject, payload, id, idempotency_key, traceparent)
+        self._check_open()
+        seconds = self._config.publish_timeout if timeout is None else timeout
+        now_ms = time.time_ns() // 1_000_000
+        later = deliver_at is not None and deliver_at > now_ms
+        if id is None:
+            # the id of a delayed message names the time of its delivery: that is where it will be looked for
+            id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
+        envelope = Envelope(id, subject, now_ms, payload, traceparent)
+        if not durable:
+            await self._publish_volatile(envelope, seconds)
+            return id
+        deadline = time.monotonic() + seconds
+        stream = await self._streams.of_subject(subject)
+        headers = wire.header_lines(envelope, idempotency_key or id)
+        if later and deliver_at is not None:
+            target = f"{wire.SCHEDULED}.{subject}.{id}"
+            headers += (
+                f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
+            )
+            first = await self._publisher.publish(Publication(envelope, target, headers, deadline), None)
+        else:
+            batch_key = stream if self._config.group_commit else None
+            first = await self._publisher.publish(Publication(envelope, subject, headers, deadline), batch_key)
+        if first and idempotency_key is not None:
+            stored = await self._history.at(stream, first)
+            if stored is not None:
+                return stored.envelope.id
+        return id
+
+    async def _publish_volatile(self, envelope: Envelope, seconds: float) -> None:
+        """Straight to the live tails; waits for a connection, as every publish does."""
+        deadline = time.monotonic() + seconds
+        while not self._connection.is_connected:
+            if time.monotonic() >= deadline:
+                raise TransportUnavailableError(f"publish on {envelope.subject}: no connection to the engine")
+            await asyncio.sleep(0.02)
+        headers = wire.header_lines(envelope, envelope.id)
+        self._connection.write(wire.frame(f"{wire.VOLATILE}.{envelope.subject}", "", headers, envelope.payload))
+
+    # -- consume, tail, read
+
+    def consume(self, pattern: str, group: str, options: ConsumeOptions | None = None) -> Consumption:
+        check_pattern(pattern)
+        check_group(group)
+        self._check_open()
+        if self._closing:
+            raise TransportClosedError("the transport is closing")
+        member = NatsConsumption(
+            self, self._connection, self._groups, pattern, group, options or ConsumeOptions(), self._members.discard
+        )
+        self._members.add(member)
+        return member
+
+    def tail(self, patterns: Sequence[str], start: Start = LATEST) -> Tail:
+        for pattern in patterns:
+            check_pattern(pattern)
+        self._check_open()
+        tail = NatsTail(self._connection, self._streams, self._history, patterns, start, self._tails.discard)
+        self._tails.add(tail)
+        return tail
+
+    async def read(
+        self, subject: str, *, start: Start = EARLIEST, stop: Stop | None = None, limit: int = 1000
+    ) -> list[StoredMessage]:
+        check_subject(subject)
+        self._check_open()
+        return await self._history.read(subject, start, stop, limit)
+
+    async def locate(self, subject: str, message_id: str) -> Position | None:
+        check_subject(subject)
+        self._check_open()
+        return await self._history.locate(subject, message_id)
+
+    # -- streams
+
+    async def ensure_stream(self, config: StreamConfig) -> None:
+        self._check_open()
+        await self._streams.ensure(config)
+
+    async def trim(self, subject: str, before: int) -> int:
+        check_subject(subject)
+        self._check_open()
+        stream = await self._streams.of_subject(subject)
+        keep_from = await self._history.first_sequence_since(subject, before)
+        if keep_from is None:
+            keep_from = await self._history.last_sequence(subject) + 1
+        floor = await self._groups.acknowledged_floor(stream, subject)
+        sequence = keep_from if floor is None else min(keep_from, floor)
+        if sequence <= 1:
+            return 0
+        with translated(f"trim {subject}"):
+            # "seq": everything of the filter below this sequence
+            data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": sequence})
+        return msgspec.json.decode(data, type=_Purged).purged
+
+    async def lag(self, pattern: str, group: str) -> Lag:
+        check_pattern(pattern)
+        check_group(group)
+        self._check_open()
+        return await self._groups.lag(pattern, group)
+
+    # -- life
+
+    async def ping(self) -> float:
+        self._check_open()
+        started = time.perf_counter()
+        await self._connection.flush()
+        return time.perf_counter() - started
+
+    async def close(self) -> None:
+        if self._closing:
+            return
+        self._closing = True
+        for tail in list(self._tails):
+            await tail.close()
+        await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+        self._closed = True  # not earlier: a handler that ends meanwhile may have something to publish
+        await self._publisher.close()
+        await self._connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TransportClosedError("the transport is closed")

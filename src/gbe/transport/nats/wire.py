@@ -1,0 +1,85 @@
+"""The binding of an envelope to a NATS message (system.md section 3).
+
+The payload is the body; ``Gbe-Id``, ``Gbe-Timestamp`` and ``traceparent`` are headers. ``Nats-Msg-Id`` is for the
+engine's de-duplication, which counts per stream, so it carries the subject too. Everything that goes into a header
+here has been checked: none of it can hold a line break.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from gbe.envelope import Envelope, is_traceparent
+from gbe.ids import encode_ulid, is_ulid
+from gbe.transport.base import Position, StoredMessage
+
+ID: Final = "Gbe-Id"
+TIMESTAMP: Final = "Gbe-Timestamp"
+TRACEPARENT: Final = "traceparent"
+MESSAGE_ID: Final = "Nats-Msg-Id"
+SEQUENCE: Final = "Nats-Sequence"
+LAST_SEQUENCE: Final = "Nats-Last-Sequence"
+ORIGINAL_SUBJECT: Final = "Nats-Subject"
+TIME_STAMP: Final = "Nats-Time-Stamp"
+
+LIVE_PREFIX: Final = "gbe-live"
+STORED: Final = f"{LIVE_PREFIX}.s"
+"""Where the engine republishes what it has stored: ``gbe-live.s.{subject}``."""
+VOLATILE: Final = f"{LIVE_PREFIX}.v"
+"""Where ``publish(durable=False)`` goes: ``gbe-live.v.{subject}``."""
+SCHEDULED: Final = "gbe-sched"
+"""Where a message waits for ``deliver_at``: ``gbe-sched.{subject}.{id}``, in the stream of its subject."""
+
+
+def header_lines(envelope: Envelope, dedup_key: str) -> str:
+    """The headers of a message to be stored, each line ended; ``extra`` lines may follow."""
+    trace = f"traceparent: {envelope.traceparent}\r\n" if envelope.traceparent else ""
+    return (
+        f"Nats-Msg-Id: {envelope.subject}|{dedup_key}\r\n"
+        f"Gbe-Id: {envelope.id}\r\nGbe-Timestamp: {envelope.timestamp}\r\n{trace}"
+    )
+
+
+def frame(subject: str, reply: str, headers: str, payload: bytes) -> bytes:
+    """One HPUB protocol message (docs.nats.io, client protocol); ``headers`` are lines ended by CRLF."""
+    block = f"NATS/1.0\r\n{headers}\r\n".encode()
+    target = f"{subject} {reply}" if reply else subject
+    return b"HPUB %b %d %d\r\n%b%b\r\n" % (target.encode(), len(block), len(block) + len(payload), block, payload)
+
+
+def plain_frame(subject: str, reply: str, payload: bytes) -> bytes:
+    """One PUB protocol message, without headers."""
+    target = f"{subject} {reply}" if reply else subject
+    return b"PUB %b %d\r\n%b\r\n" % (target.encode(), len(payload), payload)
+
+
+def envelope_of(
+    subject: str, payload: bytes, headers: Mapping[str, str] | None, sequence: int, stored_ms: int
+) -> Envelope:
+    """Read an envelope back.
+
+    What another program published without our headers gets an id made of its place in the stream, the same at each
+    reading, and the time at which it was stored: nobody's message is lost for want of a header.
+    """
+    headers = headers or {}
+    message_id, timestamp = headers.get(ID, ""), headers.get(TIMESTAMP, "")
+    trace = headers.get(TRACEPARENT)
+    if trace is not None and not is_traceparent(trace):
+        trace = None
+    if is_ulid(message_id) and timestamp.isascii() and timestamp.isdigit():
+        return Envelope(message_id, subject, int(timestamp), payload, trace)
+    return Envelope(encode_ulid(stored_ms, sequence), subject, stored_ms, payload, trace)
+
+
+def stored_ms(headers: Mapping[str, str]) -> int:
+    """When the engine stored a message that it sent with its metadata, unix milliseconds."""
+    return int(datetime.fromisoformat(headers[TIME_STAMP]).timestamp() * 1000)
+
+
+def stored_message(payload: bytes, headers: Mapping[str, str]) -> StoredMessage:
+    """A message that the engine sent with its metadata in headers (direct get, republish)."""
+    sequence = int(headers[SEQUENCE])
+    subject = headers[ORIGINAL_SUBJECT]
+    if ID in headers:
+        return StoredMessage(envelope_of(subject, payload, headers, sequence, 0), Position(sequence))
+    return StoredMessage(envelope_of(subject, payload, headers, sequence, stored_ms(headers)), Position(sequence))

@@ -1,0 +1,107 @@
+"""The one direction of dependencies (docs/architecture.md): imports point up the list, never down.
+
+Type-only imports count: an import used only for types couples two rooms just as much.
+"""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import gbe
+
+ROOT: Final = Path(gbe.__file__).parent
+
+# from the vocabulary to the programs; a room may import those above it and itself
+LAYERS: Final[tuple[frozenset[str], ...]] = (
+    frozenset({"errors", "clock", "ids", "tracing"}),
+    frozenset({"envelope", "subjects"}),
+    frozenset({"schemas"}),
+    frozenset({"transport"}),
+    frozenset({"state"}),
+    frozenset({"objects"}),
+    frozenset({"events", "tasks", "notify", "archive", "sweeper"}),
+    frozenset({"metrics", "logs"}),
+    frozenset({"http"}),
+    frozenset({"config"}),
+    frozenset({"cli", "testing"}),
+)
+DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
+ENGINES: Final = {
+    "nats": "gbe.transport.nats",  # the client library of an engine is seen by its own back end only
+    "redis": "gbe.transport.redis",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("gbe", *(part for part in parts if part != "__init__")))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "gbe")
+
+
+def layer_of(room: str) -> int:
+    for number, rooms in enumerate(LAYERS):
+        if room in rooms:
+            return number
+    raise AssertionError(f"gbe.{room} is in no layer: add it to LAYERS where it belongs")
+
+
+def rooms_imported(path: Path) -> set[str]:
+    return {name.split(".")[1] for name in imports(path) if name.startswith("gbe.") and name != "gbe.__version__"}
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_point_up_the_list(path: Path) -> None:
+    """A room knows nothing of the rooms below it."""
+    room = name_of(path).split(".")[1]
+    too_low = {other for other in rooms_imported(path) if other != room and layer_of(other) > layer_of(room)}
+    assert not too_low, f"{name_of(path)} imports from below: {sorted(too_low)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_domains_do_not_import_one_another(path: Path) -> None:
+    """They meet through the transport, the state store and the schemas."""
+    room = name_of(path).split(".")[1]
+    others = rooms_imported(path) & (DOMAINS - {room}) if room in DOMAINS else set()
+    assert not others, f"{name_of(path)} imports another domain: {sorted(others)}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_an_engine_is_seen_by_its_own_back_end_only(path: Path) -> None:
+    """Application code never sees an engine's API."""
+    for name in imports(path):
+        home = ENGINES.get(name.split(".")[0])
+        assert home is None or name_of(path).startswith(home), f"{name_of(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_back_ends_are_opened_in_one_place(path: Path) -> None:
+    """Outside the transport, only what composes a program may name a back end."""
+    name = name_of(path)
+    if name.startswith(("gbe.transport", "gbe.config", "gbe.cli", "gbe.testing")):
+        return
+    backends = {n for n in imports(path) if n.startswith("gbe.transport.") and n != "gbe.transport.base"}
+    assert not backends, f"{name} knows a back end: {sorted(backends)}"
+
+
+def test_the_vocabulary_stands_alone() -> None:
+    """Ids, errors, envelope and subjects need the standard library and nothing else."""
+    for room in ("errors", "clock", "ids", "tracing", "envelope", "subjects"):
+        foreign = {n.split(".")[0] for n in imports(ROOT / f"{room}.py")} - {"gbe"}
+        assert foreign <= set(__import__("sys").stdlib_module_names), f"gbe.{room} imports {sorted(foreign)}"
