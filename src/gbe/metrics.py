@@ -30,10 +30,10 @@ subscribers: Final = Gauge("ntfy_subscribers_total", "Open streams", multiproces
 followed_topics: Final = Gauge(
     "gbe_notify_followed_topics", "Topics received from the engine for live subscribers", multiprocess_mode="livesum"
 )
-visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livesum")
+visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livemax")
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
 overruns: Final = Counter("gbe_notify_subscriber_overruns", "Streams closed because their client read too slowly")
-engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="min")
+engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 
 

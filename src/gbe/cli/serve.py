@@ -21,6 +21,7 @@ from gbe.config import Settings, without_secrets
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
@@ -29,6 +30,8 @@ from gbe.transport.open import embedded_endpoint, open_memory, open_nats
 logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_METRICS_INTERVAL: Final = 2.0
+_LEDGER: Final = "visitors"
 
 
 def serve_until_stopped(settings: Settings) -> None:
@@ -45,16 +48,17 @@ def serve_until_stopped(settings: Settings) -> None:
 
 
 def _serve_with_workers(settings: Settings) -> None:
-    """The metrics of several processes meet in files, in a directory that must exist before the first one counts."""
-    directory = tempfile.mkdtemp(prefix="gbe-metrics-")
-    os.environ[metrics.MULTIPROCESS_DIR] = directory
+    """What several processes count together lies in files: metrics, and what visitors have used."""
+    directory = Path(tempfile.mkdtemp(prefix="gbe-workers-"))
+    os.environ[metrics.MULTIPROCESS_DIR] = str(directory)
+    SharedLedger.create(directory / _LEDGER, workers=settings.workers)
     try:
-        run(_serve(settings))
+        run(_serve(settings, directory))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _serve(settings: Settings) -> None:
+async def _serve(settings: Settings, shared: Path | None = None) -> None:
     started = time.monotonic()
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
@@ -66,13 +70,15 @@ async def _serve(settings: Settings) -> None:
         if settings.transport_kind == "embedded":
             engine = EmbeddedEngine(settings.data_dir, settings.embedded, listen=f"{settings.host}:{port}")
             await stack.enter_async_context(engine)
+            watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
+            stack.callback(watching.cancel)
         transport = await stack.enter_async_context(await _open_transport(settings))
         for stream in settings.streams:
             await transport.ensure_stream(stream)
         _say_hello(settings, port, time.monotonic() - started)
-        if settings.workers > 1:
+        if shared is not None:
             # the parent only owns things: workers have connections of their own
-            main = functools.partial(worker, settings)
+            main = functools.partial(worker, settings, shared)
             pool = WorkerPool(main, sockets, stop_timeout=settings.http.shutdown_timeout)
             await pool.run(stop)
         else:
@@ -80,24 +86,40 @@ async def _serve(settings: Settings) -> None:
         print("gbe stops: requests under way are finished", file=sys.stderr)  # noqa: T201 - a program's own words
 
 
-def worker(settings: Settings, number: int, sock: socket.socket) -> None:
-    """One HTTP process of several; runs in a process of its own."""
+async def _count_restarts(engine: EmbeddedEngine) -> None:
+    while True:
+        metrics.engine_restarts.set(engine.restarts)
+        await asyncio.sleep(_METRICS_INTERVAL)
+
+
+def worker(settings: Settings, shared: Path, number: int, sock: socket.socket) -> None:
+    """One HTTP process of several; runs in a process of its own.
+
+    Args:
+        shared: the directory of what all workers count together.
+        number: which worker this is, from 0.
+        sock: listens already.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent tells us when
     logs.configure(settings.log)
-    run(_work(settings, number, sock))
+    ledger = SharedLedger(shared / _LEDGER, worker=number, workers=settings.workers)
+    run(_work(settings, ledger, sock))
 
 
-async def _work(settings: Settings, number: int, sock: socket.socket) -> None:
+async def _work(settings: Settings, ledger: SharedLedger, sock: socket.socket) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, (signal.SIGTERM,))
     stop_with_parent(stop)
     async with await _open_transport(settings) as transport:
-        logger.debug("worker %d serves", number)
-        await _serve_http(settings, transport, [sock], stop)
+        await _serve_http(settings, transport, [sock], stop, ledger)
 
 
 async def _serve_http(
-    settings: Settings, transport: Transport, sockets: list[socket.socket], stop: asyncio.Event
+    settings: Settings,
+    transport: Transport,
+    sockets: list[socket.socket],
+    stop: asyncio.Event,
+    ledger: Ledger | None = None,
 ) -> None:
     application = build_application(
         transport,
@@ -105,6 +127,7 @@ async def _serve_http(
         http=settings.http,
         notify=settings.notify,
         exempt=await _exempt_networks(settings),
+        ledger=ledger,
     )
     await serve(application, sockets, stop)
 

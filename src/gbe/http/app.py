@@ -2,6 +2,7 @@
 
 import logging
 from typing import Final
+from urllib.parse import quote
 
 from prometheus_client import Counter
 
@@ -28,6 +29,7 @@ from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
+from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
 from gbe.transport.base import Transport
 
@@ -37,6 +39,7 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"GET, PUT, POST, PATCH, DELETE"),
     (b"access-control-allow-headers", b"*"),
 )
+_PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"  # what may stand in a path as it is (RFC 3986)
 _GONE: Final = 499  # what nginx logs for a client that hung up; never sent
 
 
@@ -144,7 +147,7 @@ class Application:
 
 async def _redirect(scope: Scope, send: Send, path: str) -> None:
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
-    location = path.encode("ascii", "replace").replace(b"?", b"%3F") + query
+    location = quote(path, safe=_PATH_CHARACTERS).encode("ascii") + query  # decoded, a path may hold a line break
     await respond(send, 301, b"", [(b"location", location)])
 
 
@@ -162,11 +165,13 @@ def build_application(
     http: HttpConfig | None = None,
     notify: NotifyConfig | None = None,
     exempt: tuple[Network, ...] = (),
+    ledger: Ledger | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
+        ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
     return Application(
@@ -177,6 +182,6 @@ def build_application(
             notify=notify,
             hub=Hub(transport, notify, namespace),
             history=History(transport, notify, namespace),
-            visitors=Visitors(notify, exempt),
+            visitors=Visitors(notify, exempt, ledger),
         )
     )

@@ -1,6 +1,5 @@
 """The few pieces of ASGI that the hot routes use directly (asgi.readthedocs.io, HTTP message format)."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final
 
@@ -23,7 +22,6 @@ _SUCCESS: Final = b'{"success":true}\n'
 UNAVAILABLE: Final = NotifyError(
     50301, "service unavailable: the message store does not answer; nothing is lost if you send this again"
 )
-REQUEST_TIMEOUT: Final = NotifyError(40801, "request timeout: the body did not arrive in time")
 _INTERNAL: Final = NotifyError(50001, "internal server error")
 
 
@@ -66,32 +64,21 @@ async def refuse(send: Send, error: NotifyError) -> None:
     await respond(send, error.http, error_body(error))
 
 
-async def read_body(scope: Scope, receive: Receive, *, limit: int, timeout: float) -> bytes:
-    """At most ``limit`` bytes of the body; what follows them stays unread.
-
-    Args:
-        timeout: seconds the client has for it.
+async def read_body(receive: Receive, *, limit: int) -> bytes:
+    """At most ``limit`` bytes of the body; what follows them stays unread. Slow clients are the protocol's business.
 
     Raises:
-        NotifyError: 40801, too slow.
-        ClientGoneError: the client hung up.
+        ClientGoneError: the client hung up, or took too long and was hung up on.
     """
-    message = await receive() if _is_empty(scope) else None
-    if message is not None:
-        return _part(message)
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(timeout):
-            while size < limit:
-                message = await receive()
-                part = _part(message)
-                parts.append(part)
-                size += len(part)
-                if not message.get("more_body", False):
-                    break
-    except TimeoutError:
-        raise REQUEST_TIMEOUT from None
+    message = await receive()
+    body: bytes = _part(message)
+    if not message.get("more_body", False) or len(body) >= limit:
+        return body[:limit]
+    parts, size = [body], len(body)
+    while size < limit and message.get("more_body", False):
+        message = await receive()
+        parts.append(_part(message))
+        size += len(parts[-1])
     return b"".join(parts)[:limit]
 
 
@@ -100,11 +87,6 @@ def _part(message: Message) -> bytes:
         raise ClientGoneError("the client hung up")
     part: bytes = message.get("body", b"")
     return part
-
-
-def _is_empty(scope: Scope) -> bool:
-    """Whether the headers promise no body, so that its end is here already."""
-    return not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
 
 def header(scope: Scope, name: bytes) -> str:

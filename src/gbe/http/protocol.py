@@ -7,6 +7,7 @@ stream whose client has stopped reading.
 import asyncio
 import contextlib
 import socket
+from enum import Enum, auto
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -28,21 +29,39 @@ _BAD_REQUEST: Final = (
     b"access-control-allow-origin: *\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b"
 )
 _BAD_REQUEST_BODY: Final = b'{"code":40000,"http":400,"error":"invalid request; not HTTP/1.1"}\n'
-_TIMEOUT: Final = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+_TIMEOUT_BODY: Final = b'{"code":40801,"http":408,"error":"request timeout; it did not arrive in time"}\n'
+_TIMEOUT: Final = (
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n"
+    b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_TIMEOUT_BODY), _TIMEOUT_BODY)
+)
+_MOST_DISCARDED: Final = 1024 * 1024
+"""Bytes of a body that are read and dropped after its request was answered, so that the client sees the answer."""
+
+
+class _Phase(Enum):
+    """Where a connection is in the request that it is sending."""
+
+    IDLE = auto()
+    HEADERS = auto()
+    BODY = auto()
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounded headers; made by ``protocols``."""
+    """HTTP/1.1 with bounded headers; made by ``protocols``.
+
+    A request that arrives in one read, as nearly all do, starts no timer.
+    """
 
     limits: HttpConfig
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
-        self._header_bytes = 0
-        self._in_headers = True
-        self._header_timer: asyncio.TimerHandle | None = self.loop.call_later(
-            self.limits.header_timeout, self._headers_are_late
-        )
+        self._phase = _Phase.IDLE
+        self._received = 0  # of request line and headers
+        self._discarded = 0  # of a body whose request is answered already
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_phase = _Phase.IDLE
+        self._start_timer(self.limits.header_timeout)
         _watch_peer(transport.get_extra_info("socket"), self.limits.dead_peer_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -50,65 +69,76 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_headers:
-            if self._header_timer is None:
-                self._header_timer = self.loop.call_later(self.limits.header_timeout, self._headers_are_late)
-            self._header_bytes += len(data)
-            # one read may hold the first bytes of a large body: only what is beyond a whole read is surely headers
-            if self._header_bytes - len(data) > self.limits.max_header_bytes:
+        if self._phase is not _Phase.BODY:
+            # one read may hold the first bytes of a large body: only what is before this read is surely headers
+            if self._received > self.limits.max_header_bytes:
                 self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
                 return
+            self._received += len(data)
+        elif self.cycle.response_complete:
+            self._discarded += len(data)
+            if self._discarded > _MOST_DISCARDED:
+                self.transport.abort()
+                return
         super().data_received(data)
+        self._watch_progress()
+
+    def _watch_progress(self) -> None:
+        """What is not complete after a read gets a deadline: one for the headers, one for the body."""
+        if self._phase is _Phase.IDLE:
+            self._received = self._discarded = 0
+            if self._timer is not None:
+                self._stop_timer()
+        elif self._timer is None or self._timer_phase is not self._phase:
+            headers = self._phase is _Phase.HEADERS
+            self._start_timer(self.limits.header_timeout if headers else self.limits.body_timeout)
 
     def on_message_begin(self) -> None:
-        self._in_headers = True
-        self._counted = 0
+        self._phase = _Phase.HEADERS
         super().on_message_begin()
-        scope = cast("dict[str, Any]", self.scope)
-        scope[ABORT] = self.transport.abort
-
-    def on_url(self, url: bytes) -> None:
-        self._counted += len(url)
-        if self._counted <= self.limits.max_header_bytes:
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._counted += len(name) + len(value)
-        if self._counted <= self.limits.max_header_bytes:
-            super().on_header(name, value)
+        cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
 
     def on_headers_complete(self) -> None:
-        self._in_headers = False
-        self._header_bytes = 0
-        self._stop_timer()
-        if self._counted > self.limits.max_header_bytes:
+        self._phase = _Phase.BODY
+        size = len(self.url) + sum([len(name) + len(value) for name, value in self.headers])
+        if size > self.limits.max_header_bytes:
             self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
             raise _RefusedError
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_headers = True
+        self._phase = _Phase.IDLE
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what the parser minds is of no use to a client
         if not self.transport.is_closing():  # else it is answered already
             self._refuse(_BAD_REQUEST % (len(_BAD_REQUEST_BODY), _BAD_REQUEST_BODY))
 
-    def _headers_are_late(self) -> None:
-        self._header_timer = None
-        if self._in_headers and not self.transport.is_closing():
-            self._refuse(_TIMEOUT if self._header_bytes else b"")
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer_phase = self._phase
+        self._timer = self.loop.call_later(seconds, self._is_late)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_late(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._phase is _Phase.BODY and self.cycle.response_started:
+            if self.cycle.response_complete:  # answered long ago; the rest of the body is of no interest
+                self.transport.close()
+        else:
+            self._refuse(_TIMEOUT if self._received else b"")
 
     def _refuse(self, answer: bytes) -> None:
         self._stop_timer()
         if answer:
             self.transport.write(answer)
         self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
 
 
 class _RefusedError(Exception):

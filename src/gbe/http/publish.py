@@ -7,9 +7,7 @@ from gbe.envelope import is_traceparent
 from gbe.http.asgi import Receive, Scope, Send, header, read_body, respond
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
-from gbe.notify.errors import Refusal
 from gbe.notify.hub import topic_subject
-from gbe.notify.ids import to_ulid
 from gbe.notify.json_request import read_json
 from gbe.notify.parameters import Parameters
 from gbe.notify.publishing import (
@@ -38,14 +36,12 @@ class Publishing:
         services = self._services
         visitor = self._visitor(scope)
         check_topic(topic, services.notify.disallowed_topics)
-        visitor.take_request(services.notify, time.monotonic())
+        visitor.take_request()
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
-        visitor.take_message(services.notify, now)
-        body = await read_body(
-            scope, receive, limit=services.notify.message_size_limit, timeout=services.http.body_timeout
-        )
+        visitor.take_message(now)
+        body = await read_body(receive, limit=services.notify.message_size_limit)
         await self._compose_and_publish(scope, send, topic, options, body)
 
     async def as_json(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,17 +49,17 @@ class Publishing:
         services = self._services
         visitor = self._visitor(scope)
         limit = 2 * services.notify.message_size_limit
-        body = await read_body(scope, receive, limit=limit, timeout=services.http.body_timeout)
+        body = await read_body(receive, limit=limit)
         request = read_json(
             body,
             Parameters(scope["headers"], scope["query_string"]),
             message_size_limit=services.notify.message_size_limit,
         )
         check_topic(request.topic, services.notify.disallowed_topics)
-        visitor.take_request(services.notify, time.monotonic())
+        visitor.take_request()
         now = now_ms()
         options = read_options(request.parameters, config=services.notify, now_ms=now)
-        visitor.take_message(services.notify, now)
+        visitor.take_message(now)
         await self._compose_and_publish(scope, send, request.topic, options, request.message)
 
     async def clear(self, scope: Scope, send: Send, topic: str, sequence_id: str, *, delete: bool) -> None:
@@ -71,9 +67,9 @@ class Publishing:
         services = self._services
         visitor = self._visitor(scope)
         check_topic(topic, services.notify.disallowed_topics)
-        visitor.take_request(services.notify, time.monotonic())
+        visitor.take_request()
         now = now_ms()
-        visitor.take_message(services.notify, now)
+        visitor.take_message(now)
         build = message_delete if delete else message_clear
         await self._publish(scope, send, build(topic, sequence_id, config=services.notify, now_ms=now))
 
@@ -91,13 +87,10 @@ class Publishing:
         services, notification = self._services, publication.notification
         traceparent = header(scope, b"traceparent")
         started = time.perf_counter()
-        ulid = to_ulid(notification.id, publication.deliver_at or notification.ts)
-        if ulid is None:
-            raise Refusal.INTERNAL.error()
         await services.transport.publish(
             topic_subject(services.namespace, publication.topic),
             encode(notification),
-            id=ulid,
+            id=publication.ulid,
             traceparent=traceparent if is_traceparent(traceparent) else None,
             deliver_at=publication.deliver_at,
             durable=publication.durable,

@@ -1,6 +1,5 @@
 """The subscribing routes (section 5)."""
 
-import time
 from collections.abc import Iterable
 
 from gbe.http.asgi import Receive, Scope, Send, respond, succeed
@@ -22,8 +21,7 @@ class Subscribing:
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
         visitor, topics = self._admit(scope, listed)
-        visitor.open_stream(self._services.notify)
-        try:
+        with visitor.stream():
             options = self._options(scope)
             stream = HttpStream(
                 self._services,
@@ -37,14 +35,11 @@ class Subscribing:
                 format=HTTP_FORMATS[format_name],
             )
             await _serve(stream, options)
-        finally:
-            visitor.close_stream()
 
     async def over_websocket(self, scope: Scope, receive: Receive, send: Send, listed: str) -> None:
         """``GET /TOPICS/ws`` with an upgrade."""
         visitor, topics = self._admit(scope, listed)
-        visitor.open_stream(self._services.notify)
-        try:
+        with visitor.stream():
             options = self._options(scope)
             stream = WebSocketStream(
                 self._services,
@@ -58,8 +53,6 @@ class Subscribing:
                 format=WEBSOCKET,
             )
             await _serve(stream, options)
-        finally:
-            visitor.close_stream()
 
     async def may_read(self, scope: Scope, send: Send, listed: str) -> None:
         """``GET /TOPICS/auth``: without access control everybody may."""
@@ -70,13 +63,13 @@ class Subscribing:
         """``OPTIONS`` anything: costs a request like any other (section 3.2)."""
         services = self._services
         visitor = services.visitors.of_request(scope["client"], scope["headers"])
-        visitor.take_request(services.notify, time.monotonic())
+        visitor.take_request()
         await respond(send, 200, b"", headers)
 
     def _admit(self, scope: Scope, listed: str) -> tuple[Visitor, tuple[str, ...]]:
         services = self._services
         visitor = services.visitors.of_request(scope["client"], scope["headers"])
-        visitor.take_request(services.notify, time.monotonic())
+        visitor.take_request()
         return visitor, parse_topics(listed, services.notify.disallowed_topics)
 
     def _options(self, scope: Scope) -> SubscribeOptions:

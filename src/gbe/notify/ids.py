@@ -80,6 +80,14 @@ def mint(now_ms: int) -> str:
     return _encode(now_ms, _next_serial())
 
 
+def mint_with_ulid(now_ms: int) -> tuple[str, str]:
+    """A new message id and its transport id, made together: ``to_ulid`` of the first would be the second."""
+    if not 0 <= now_ms < _MOMENTS:
+        raise ValueError(f"a message id holds times from 1970 to 2081, not {now_ms} ms")
+    serial = _next_serial()
+    return _encode(now_ms, serial), _ulid(now_ms, serial)
+
+
 def to_ulid(message_id: str, now_ms: int) -> str | None:
     """The transport id of a message id, or ``None`` if the id cannot be one of ours.
 
@@ -91,6 +99,10 @@ def to_ulid(message_id: str, now_ms: int) -> str | None:
     moment, serial = decoded
     if not _YEAR_2020_MS <= moment <= now_ms + _DAY_MS:
         return None
+    return _ulid(moment, serial)
+
+
+def _ulid(moment: int, serial: int) -> str:
     return encode_ulid(moment, serial << _CHECK_BITS | serial * _CHECK_FACTOR & _CHECK_MASK)
 
 

@@ -1,7 +1,7 @@
 """Looking up a request's options in its headers and its query string (section 3.1)."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -35,6 +35,13 @@ class Parameters:
         if self._found is None:
             self._found = self._read()
         return self._found.get(option, "")
+
+    def getter(self) -> Callable[[Option], str]:
+        """``get`` for many questions in a row."""
+        if self._found is None:
+            self._found = self._read()
+        found = self._found
+        return lambda option: found.get(option, "")
 
     def flag(self, option: Option, *, default: bool) -> bool:
         """The value as a boolean: ``1``, ``yes`` and ``true`` in any case are true, every other word is false."""

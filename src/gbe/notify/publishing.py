@@ -17,7 +17,7 @@ from gbe.notify.actions import parse_actions
 from gbe.notify.config import NotifyConfig
 from gbe.notify.delay import parse_delay
 from gbe.notify.errors import Refusal
-from gbe.notify.ids import mint
+from gbe.notify.ids import mint_with_ulid
 from gbe.notify.json_request import EMPTY_MESSAGE, read_json
 from gbe.notify.parameters import Parameters
 from gbe.notify.priority import parse_priority
@@ -59,12 +59,14 @@ class Publication(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         topic: the topic it goes to.
+        ulid: the transport id that belongs to the id of the notification.
         notification: the payload.
         durable: whether it is stored; otherwise only live subscribers get it.
         deliver_at: unix **milliseconds** before which it must not be delivered; ``None`` means at once.
     """
 
     topic: str
+    ulid: str
     notification: Notification
     durable: bool
     deliver_at: int | None = None
@@ -115,7 +117,7 @@ def read_options(
         NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40032, 40007, 40058,
             40002, 40004, 40005, 40006, 40018.
     """
-    get = parameters.get
+    get = parameters.getter()
     sequence_id = sequence_from_path or get(options.SEQUENCE)
     if sequence_id:
         check_sequence(sequence_id)
@@ -171,10 +173,11 @@ def compose(topic: str, chosen: PublishOptions, body: bytes, *, config: NotifyCo
     # an id says when to look for its message: a delayed one will be found at the time of its delivery
     due_ms = now_ms if chosen.deliver_at is None else chosen.deliver_at
     time = due_ms // 1000
+    message_id, ulid = mint_with_ulid(due_ms)
     notification = Notification(
         v=SCHEMA_VERSION,
         ts=now_ms,
-        id=mint(due_ms),
+        id=message_id,
         time=time,
         event=MESSAGE,
         expires=time + int(config.cache_duration) if chosen.durable else None,
@@ -190,7 +193,9 @@ def compose(topic: str, chosen: PublishOptions, body: bytes, *, config: NotifyCo
         content_type=MARKDOWN_TYPE if chosen.markdown else None,
         encoding=encoding,
     )
-    return Publication(topic=topic, notification=notification, durable=chosen.durable, deliver_at=chosen.deliver_at)
+    return Publication(
+        topic=topic, ulid=ulid, notification=notification, durable=chosen.durable, deliver_at=chosen.deliver_at
+    )
 
 
 def from_request(
@@ -235,30 +240,32 @@ def message_delete(topic: str, sequence_id: str, *, config: NotifyConfig, now_ms
 def _sequence_event(event: str, topic: str, sequence_id: str, config: NotifyConfig, now_ms: int) -> Publication:
     time = now_ms // 1000
     durable = config.cache_duration > 0
+    message_id, ulid = mint_with_ulid(now_ms)
     notification = Notification(
         v=SCHEMA_VERSION,
         ts=now_ms,
-        id=mint(now_ms),
+        id=message_id,
         time=time,
         event=event,
         expires=time + int(config.cache_duration) if durable else None,
         sequence_id=check_sequence(sequence_id),
     )
-    return Publication(topic=topic, notification=notification, durable=durable)
+    return Publication(topic=topic, ulid=ulid, notification=notification, durable=durable)
 
 
 def _poll_request(topic: str, poll_id: str, now_ms: int) -> Publication:
     """Tells a client to fetch one message elsewhere (section 4.10): nothing else of the request counts."""
+    message_id, ulid = mint_with_ulid(now_ms)
     notification = Notification(
         v=SCHEMA_VERSION,
         ts=now_ms,
-        id=mint(now_ms),
+        id=message_id,
         time=now_ms // 1000,
         event=POLL_REQUEST,
         message=POLL_REQUEST_MESSAGE,
         poll_id=poll_id,
     )
-    return Publication(topic=topic, notification=notification, durable=False)
+    return Publication(topic=topic, ulid=ulid, notification=notification, durable=False)
 
 
 def _refuse_forwarding(email: str, call: str) -> None:

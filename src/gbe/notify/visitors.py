@@ -1,18 +1,15 @@
 """Visitors and their limits (sections 8.2 to 8.4): who is calling, and how much of the server that one may use."""
 
 import ipaddress
-import time
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Final
 
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
+from gbe.notify.ledger import Ledger, LocalLedger
 
-MAX_VISITORS: Final = 100_000
-"""Visitors remembered at a time; beyond them the one idle for longest is forgotten, with an empty record."""
-_FORGET_AFTER: Final = 24 * 3600.0
 _DAY: Final = 86_400
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -20,73 +17,67 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Visitor:
-    """What one visitor has used.
+    """Somebody who uses the server: one address, or one network of them.
 
     Attributes:
-        exempt: whether the limits on requests and on messages of the day do not apply.
+        key: the network, as text.
+        exempt: whether the limits do not apply.
     """
 
-    __slots__ = ("_day", "_messages", "_refilled_at", "_streams", "exempt", "key", "seen_at")
+    __slots__ = ("_config", "_ledger", "exempt", "key")
 
-    def __init__(self, key: str, *, exempt: bool) -> None:
+    def __init__(self, key: str, *, exempt: bool, config: NotifyConfig, ledger: Ledger) -> None:
         self.key, self.exempt = key, exempt
-        # when the bucket will be full again (generic cell rate algorithm): one number instead of a count and a time
-        self._refilled_at = 0.0
-        self._day = 0
-        self._messages = 0
-        self._streams = 0
-        self.seen_at = 0.0
+        self._config, self._ledger = config, ledger
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether a stream is open."""
-        return self._streams > 0
-
-    def take_request(self, config: NotifyConfig, now: float) -> None:
-        """Spend one request; ``now`` in monotonic seconds. Raises ``NotifyError`` 42901."""
-        if self.exempt:
-            return
-        cost = config.visitor_request_limit_replenish
-        refilled_at = max(self._refilled_at, now) + cost
-        if refilled_at - now > config.visitor_request_limit_burst * cost:
+    def take_request(self) -> None:
+        """Spend one request. Raises ``NotifyError`` 42901."""
+        config = self._config
+        if not self.exempt and not self._ledger.take_request(
+            self.key,
+            burst=config.visitor_request_limit_burst,
+            replenish=config.visitor_request_limit_replenish,
+        ):
             raise Refusal.TOO_MANY_REQUESTS.error()
-        self._refilled_at = refilled_at
 
-    def take_message(self, config: NotifyConfig, now_ms: int) -> None:
-        """Spend one message of the day (UTC). Raises ``NotifyError`` 42908."""
-        if self.exempt:
-            return
+    def take_message(self, now_ms: int) -> None:
+        """Spend one message of the day (UTC) of ``now_ms``, unix milliseconds. Raises ``NotifyError`` 42908."""
         day = now_ms // 1000 // _DAY
-        if day != self._day:
-            self._day, self._messages = day, 0
-        if self._messages >= config.daily_message_limit:
+        if not self.exempt and not self._ledger.take_message(self.key, day=day, limit=self._config.daily_message_limit):
             raise Refusal.MESSAGES_SPENT.error()
-        self._messages += 1
 
-    def open_stream(self, config: NotifyConfig) -> None:
-        """Occupy a subscription until ``close_stream``. Raises ``NotifyError`` 42903."""
-        if self._streams >= config.visitor_subscription_limit and not self.exempt:
+    @contextmanager
+    def stream(self) -> Iterator[None]:
+        """Occupy a subscription while the block runs. Raises ``NotifyError`` 42903."""
+        if self.exempt:
+            yield
+            return
+        if not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
             raise Refusal.TOO_MANY_SUBSCRIPTIONS.error()
-        self._streams += 1
-
-    def close_stream(self) -> None:
-        """Free a subscription."""
-        self._streams -= 1
+        try:
+            yield
+        finally:
+            self._ledger.close_stream(self.key)
 
 
 class Visitors:
-    """All visitors of this process, found by the address of the caller."""
+    """Finds the visitor behind a request by the caller's address.
 
-    def __init__(self, config: NotifyConfig, exempt: Iterable[Network] = ()) -> None:
+    Args:
+        exempt: networks that the limits do not concern.
+        ledger: where visitors are counted; ``None`` counts in this process alone.
+    """
+
+    def __init__(self, config: NotifyConfig, exempt: Iterable[Network] = (), ledger: Ledger | None = None) -> None:
         self._config = config
         self._exempt = tuple(exempt)
-        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
-        self._identity = lru_cache(maxsize=16_384)(self._identify)  # parsing an address costs more than the rest
+        self._ledger = ledger or LocalLedger()
+        self._visitor = lru_cache(maxsize=16_384)(self._identify)  # parsing an address costs more than the rest
         self._trusted = parse_networks(config.proxy_trusted_hosts)
         self._header = config.proxy_forwarded_header.strip().lower().encode("latin-1", "replace")
 
     def __len__(self) -> int:
-        return len(self._visitors)
+        return len(self._ledger)
 
     def of_request(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> Visitor:
         """The visitor behind a request.
@@ -95,40 +86,23 @@ class Visitors:
             client: address and port of the socket's other end; ``None`` for a Unix socket.
             headers: as ASGI has them; read only behind a proxy.
         """
-        address = client[0] if client else "0.0.0.0"  # noqa: S104 - not bound to: the one visitor without an address
+        address = client[0] if client else ""
         if self._config.behind_proxy:
             address = self._forwarded(headers) or address
-        key, exempt = self._identity(address)
-        now = time.monotonic()
-        visitor = self._visitors.get(key)
-        if visitor is None:
-            self._forget(now)
-            visitor = self._visitors[key] = Visitor(key, exempt=exempt)
-        else:
-            self._visitors.move_to_end(key)
-        visitor.seen_at = now
-        return visitor
+        return self._visitor(address)
 
-    def _identify(self, address: str) -> tuple[str, bool]:
+    def _identify(self, address: str) -> Visitor:
         """The network that makes a visitor, and whether it is exempt."""
         parsed = parse_address(address)
         if parsed is None:
-            return "unknown", False
+            return Visitor("unknown", exempt=False, config=self._config, ledger=self._ledger)
         bits = self._config.visitor_prefix_bits_ipv4 if parsed.version == 4 else self._config.visitor_prefix_bits_ipv6
-        exempt = any(parsed.version == network.version and parsed in network for network in self._exempt)
-        return str(ipaddress.ip_network((parsed, bits), strict=False)), exempt
-
-    def _forget(self, now: float) -> None:
-        while self._visitors:
-            key, oldest = next(iter(self._visitors.items()))
-            if oldest.is_connected:
-                self._visitors.move_to_end(key)
-                if len(self._visitors) <= MAX_VISITORS:
-                    return
-                key, oldest = next(iter(self._visitors.items()))
-            if len(self._visitors) < MAX_VISITORS and now - oldest.seen_at < _FORGET_AFTER:
-                return
-            del self._visitors[key]
+        return Visitor(
+            str(ipaddress.ip_network((parsed, bits), strict=False)),
+            exempt=any(parsed.version == network.version and parsed in network for network in self._exempt),
+            config=self._config,
+            ledger=self._ledger,
+        )
 
     def _forwarded(self, headers: Iterable[tuple[bytes, bytes]]) -> str | None:
         """The right-most address that is not a proxy's; ``None`` if the header has no usable one."""
