@@ -1,6 +1,7 @@
 """The ASGI application: routes a request to its handler, and turns every error into an answer."""
 
 import logging
+from collections.abc import Awaitable
 from typing import Final
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from gbe.http.asgi import (
     respond,
 )
 from gbe.http.config import HttpConfig
+from gbe.http.keepalive import Keepalive
 from gbe.http.publish import Publishing
 from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
@@ -48,17 +50,26 @@ class Application:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self.streams = OpenStreams()
+        self.streams = OpenStreams(Keepalive(services.notify.keepalive_interval))
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
         self._site = site(services)
         self._counters: dict[tuple[Route, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
+        # streams stay suspended in here by the thousand: as few coroutines as possible lie between us and them
+        websocket = scope["type"] == "websocket"
+        match = find_route("GET" if websocket else scope["method"], scope["path"])
+        status = 101 if websocket else 200
+        try:
+            await (self._websocket if websocket else self._http)(match, scope, receive, send)
+        except ClientGoneError:
+            status = _GONE
+        except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
+            error = self._explained(exc, match)
+            status = error.http
+            await (_deny(send, status) if websocket else refuse(send, error))
+        self._count(match.route, status)
 
     def end_streams(self) -> None:
         """Tell every subscriber that the server stops."""
@@ -69,63 +80,36 @@ class Application:
         self.end_streams()
         await self.services.hub.close()
 
-    # -- http
+    # -- handlers
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = find_route(scope["method"], scope["path"])
-        status = 200
-        try:
-            await self._handle(match, scope, receive, send)
-        except ClientGoneError:
-            status = _GONE
-        except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
-            error = self._explained(exc, match)
-            status = error.http
-            await refuse(send, error)
-        self._count(match.route, status)
-
-    async def _handle(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+    def _http(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         match match.route:
             case Route.PUBLISH:
-                await self._publishing.to_topic(scope, receive, send, match.topic, match.sequence_id)
+                return self._publishing.to_topic(scope, receive, send, match.topic, match.sequence_id)
             case Route.STREAM:
-                await self._subscribing.over_http(scope, receive, send, match.topic, match.format)
+                return self._subscribing.over_http(scope, receive, send, match.topic, match.format)
             case Route.PUBLISH_JSON:
-                await self._publishing.as_json(scope, receive, send)
+                return self._publishing.as_json(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
-                await self._site(scope, receive, send)
+                return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
-                await self._publishing.clear(
-                    scope, send, match.topic, match.sequence_id or "", delete=match.route is Route.DELETE
-                )
+                delete = match.route is Route.DELETE
+                return self._publishing.clear(scope, send, match.topic, match.sequence_id or "", delete=delete)
             case Route.MAY_READ:
-                await self._subscribing.may_read(scope, send, match.topic)
+                return self._subscribing.may_read(scope, send, match.topic)
             case Route.PREFLIGHT:
-                await self._subscribing.preflight(scope, send, _PREFLIGHT)
+                return self._subscribing.preflight(scope, send, _PREFLIGHT)
             case Route.REDIRECT:
-                await _redirect(scope, send, match.topic)
+                return _redirect(scope, send, match.topic)
             case Route.WEBSOCKET:
                 raise Refusal.WEBSOCKET_EXPECTED.error()
             case Route.NOT_FOUND:
                 raise Refusal.NOT_FOUND.error()
 
-    # -- websocket
-
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        match = find_route("GET", scope["path"])
-        status = 101
-        try:
-            await self._handle_websocket(match, scope, receive, send)
-        except Exception as exc:  # noqa: BLE001 - as above
-            error = self._explained(exc, match)
-            status = error.http
-            await _deny(send, status)
-        self._count(Route.WEBSOCKET, status)
-
-    async def _handle_websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
+    def _websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if match.route is not Route.WEBSOCKET:
             raise Refusal.NOT_FOUND.error()
-        await self._subscribing.over_websocket(scope, receive, send, match.topic)
+        return self._subscribing.over_websocket(scope, receive, send, match.topic)
 
     # -- errors and counters
 
@@ -180,7 +164,7 @@ def build_application(
             namespace=namespace,
             http=http or HttpConfig(),
             notify=notify,
-            hub=Hub(transport, notify, namespace),
+            hub=Hub(transport, notify, namespace, metrics.delivered.inc),
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
         )

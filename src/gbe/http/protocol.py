@@ -1,7 +1,6 @@
 """uvicorn's protocols with the bounds that they lack: on header bytes, on slow headers, on dead peers.
 
-The scope gets ``gbe.abort``, which drops the connection without waiting for what is unsent: the only way to end a
-stream whose client has stopped reading.
+Both are outlets too (``gbe.http.outlet``): a stream's frames go straight to the socket.
 """
 
 import asyncio
@@ -14,8 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gbe.http.config import HttpConfig
+from gbe.http.outlet import OUTLET
 
-ABORT: Final = "gbe.abort"
 CLOSE_WITHOUT_FRAME: Final = 1006
 """The code of a ``websocket.close`` that ends the connection without a close frame."""
 
@@ -51,6 +50,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     A request that arrives in one read, as nearly all do, starts no timer.
     """
+
+    # slots: a few attributes more would turn the shared-key dictionary of each connection into one of its own
+    __slots__ = ("_discarded", "_phase", "_received", "_timer", "_timer_phase")
 
     limits: HttpConfig
 
@@ -96,7 +98,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._phase = _Phase.HEADERS
         super().on_message_begin()
-        cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
+        cast("dict[str, Any]", self.scope)[OUTLET] = self
 
     def on_headers_complete(self) -> None:
         self._phase = _Phase.BODY
@@ -140,6 +142,23 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.transport.write(answer)
         self.transport.close()
 
+    # -- outlet
+
+    @property
+    def is_stalled(self) -> bool:
+        return self.flow.write_paused
+
+    def push(self, frames: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.write(frames)
+
+    async def drained(self) -> None:
+        if self.flow.write_paused:
+            await self.flow.drain()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
 
 class _RefusedError(Exception):
     """Ends parsing; the answer is written."""
@@ -159,16 +178,34 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.close()
             return
         await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # by a refusal: uvicorn would log it as a fault of ours
 
     async def run_asgi(self) -> None:
-        cast("dict[str, Any]", self.scope)[ABORT] = self.transport.abort
+        cast("dict[str, Any]", self.scope)[OUTLET] = self
         await super().run_asgi()
+
+    # -- outlet
+
+    @property
+    def is_stalled(self) -> bool:
+        return not self.writable.is_set()
+
+    def push(self, frames: bytes) -> None:
+        if not self.close_sent and not self.transport.is_closing():
+            self.transport.write(frames)
+
+    async def drained(self) -> None:
+        await self.writable.wait()
+
+    def abort(self) -> None:
+        self.transport.abort()
 
 
 def protocols(limits: HttpConfig) -> tuple[type[asyncio.Protocol], type[asyncio.Protocol]]:
     """The HTTP and the WebSocket protocol for ``uvicorn.Config(http=…, ws=…)``."""
     return cast(
-        "type[asyncio.Protocol]", type("HttpProtocol", (GuardedHttpProtocol,), {"limits": limits})
+        "type[asyncio.Protocol]", type("HttpProtocol", (GuardedHttpProtocol,), {"limits": limits, "__slots__": ()})
     ), QuietWebSocketProtocol
 
 

@@ -1,24 +1,26 @@
 """A subscription on its way out: open event, replay, live messages, signs of life (section 5.3).
 
-While a stream is idle it is one suspended coroutine that waits for its client to hang up. Messages are written by a
-short-lived task that exists only while something waits, so ten thousand idle streams are cheap.
+While a stream is idle it is one suspended coroutine that waits for its client to hang up. A live message is written
+straight to the connection; only a client that reads slowly gets a queue, and a task that empties it.
 """
 
 import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from typing import Final, Generic
+from collections.abc import AsyncIterator, Coroutine
+from typing import Final
 
 from gbe import metrics
 from gbe.errors import TransportError
-from gbe.http.asgi import ORIGIN, Message, Receive, Scope, Send
+from gbe.http.asgi import ORIGIN, Receive, Scope, Send
 from gbe.http.formats import Format
-from gbe.http.protocol import ABORT, CLOSE_WITHOUT_FRAME
+from gbe.http.keepalive import Keepalive
+from gbe.http.outlet import OUTLET, Outlet
+from gbe.http.protocol import CLOSE_WITHOUT_FRAME
 from gbe.http.services import Services, now_ms
 from gbe.notify.hub import Subscriber
-from gbe.notify.live import Frame, TopicMessage
+from gbe.notify.live import TopicMessage
 from gbe.notify.subscribing import SubscribeOptions
 from gbe.transport.base import EARLIEST, LATEST, AfterPosition, Start
 
@@ -32,19 +34,20 @@ _STREAM_HEADERS: Final = (ORIGIN, (b"cache-control", b"no-cache"), (b"x-accel-bu
 
 
 class OpenStreams:
-    """The streams of this process, so that a shutdown can end them."""
+    """The streams of this process: what they share, and a way to end them all."""
 
-    def __init__(self) -> None:
-        self._streams: set[Stream[bytes] | Stream[str]] = set()
+    def __init__(self, keepalive: Keepalive) -> None:
+        self.keepalive = keepalive
+        self._streams: set[Stream] = set()
 
     def __len__(self) -> int:
         return len(self._streams)
 
-    def add(self, stream: "Stream[bytes] | Stream[str]") -> None:
+    def add(self, stream: "Stream") -> None:
         self._streams.add(stream)
         metrics.subscribers.set(len(self._streams))
 
-    def discard(self, stream: "Stream[bytes] | Stream[str]") -> None:
+    def discard(self, stream: "Stream") -> None:
         self._streams.discard(stream)
         metrics.subscribers.set(len(self._streams))
 
@@ -54,8 +57,30 @@ class OpenStreams:
             stream.end()
 
 
-class Stream(ABC, Generic[Frame]):
-    """One open subscription; ``HttpStream`` and ``WebSocketStream`` say how frames are written."""
+class Stream(ABC):
+    """One open subscription; ``HttpStream`` and ``WebSocketStream`` say how it begins and ends."""
+
+    __slots__ = (
+        "_ending",
+        "_format",
+        "_listed",
+        "_live",
+        "_main",
+        "_options",
+        "_outlet",
+        "_pump",
+        "_receive",
+        "_send",
+        "_services",
+        "_streams",
+        "_subscriber",
+    )
+
+    write_deadline: float | None = None
+    """Seconds a client may take to accept what is buffered; ``None`` leaves it to the bounds of the queue."""
+
+    hang_up: str
+    """The ASGI message that says that the client is gone."""
 
     def __init__(
         self,
@@ -68,38 +93,29 @@ class Stream(ABC, Generic[Frame]):
         listed: str,
         topics: tuple[str, ...],
         options: SubscribeOptions,
-        format: Format[Frame],  # noqa: A002 - the word of the specification
+        format: Format,  # noqa: A002 - the word of the specification
     ) -> None:
         self._services, self._streams = services, streams
-        self._scope, self._receive, self._send = scope, receive, send
-        self._listed, self._topics, self._options = listed, topics, options
-        self._format: Format[Frame] = format
-        self._subscriber: Subscriber[Frame] = Subscriber(
-            topics, options.filters, format.message, services.notify, self._wake
+        self._receive, self._send = receive, send
+        self._outlet: Outlet = scope[OUTLET]
+        self._listed, self._options, self._format = listed, options, format
+        self._subscriber = Subscriber(
+            topics, options.filters, format.message, services.notify, self._write_now, self._wake
         )
         self._pump: asyncio.Task[None] | None = None
         self._main: asyncio.Task[None] | None = None
         self._ending = False
         self._live = False
-        self._keepalive: asyncio.TimerHandle | None = None
 
-    # -- how frames go out
+    # -- how it begins and ends
 
     @abstractmethod
     async def _start(self) -> None:
         """Accept: status and headers, or the upgrade."""
 
     @abstractmethod
-    async def _write(self, frames: list[Frame]) -> None:
-        """Write frames; returns when there is room for more."""
-
-    @abstractmethod
     async def _finish(self) -> None:
         """End the stream properly."""
-
-    @abstractmethod
-    def _is_gone(self, message: Message) -> bool:
-        """Whether an ASGI message says that the client hung up."""
 
     # -- poll
 
@@ -114,19 +130,20 @@ class Stream(ABC, Generic[Frame]):
         await self._start()
         try:
             await self._write_page(first or [])
-            await self._write_pages(pages)
+            second = await anext(pages, None)  # a short first page is the only one, and this comes at once
+            if second is not None:
+                await self._write_page(second)
+            if second is None or await self._unless_gone(self._write_pages(pages)):
+                await self._finish()
         except TransportError as exc:
             await self._break_off(exc)
-        else:
-            await self._finish()
 
     async def _replay_pages(self) -> AsyncIterator[list[TopicMessage]]:
-        now = now_ms()
-        since = self._options.since
-        start = await self._services.history.start_of(self._topics, since, now)
+        now, since, topics = now_ms(), self._options.since, self._subscriber.topics
+        start = await self._services.history.start_of(topics, since, now)
         if start is None:
             return _nothing()
-        return self._services.history.replay(dict.fromkeys(self._topics, start), since, now)
+        return self._services.history.replay(dict.fromkeys(topics, start), since, now)
 
     # -- stream
 
@@ -139,19 +156,14 @@ class Stream(ABC, Generic[Frame]):
         self._main = asyncio.current_task()
         self._streams.add(self)
         try:
-            start = await self._services.history.start_of(self._topics, self._options.since, now_ms())
-            if start is None:
-                await self._services.hub.join(self._subscriber)
-            await self._start()
-            opened = now_ms()
-            await self._write([self._format.control("open", self._listed, opened)])
-            self._schedule_keepalive(asyncio.get_running_loop().time())
+            start = await self._open()
             try:
-                if start is None:
-                    self._go_live()
-                    await self._until_gone()
-                else:
-                    await self._replay_then_live(start)
+                if start is None or await self._unless_gone(self._replay(start)):
+                    self._live = True
+                    self._wake()
+                    # here it stays; not in a method of its own, whose frame every idle stream would hold
+                    while (await self._receive())["type"] != self.hang_up:
+                        pass
             except TransportError as exc:
                 await self._break_off(exc)
         except asyncio.CancelledError:
@@ -168,29 +180,43 @@ class Stream(ABC, Generic[Frame]):
             self._ending = True
             self._main.cancel()
 
-    async def _replay_then_live(self, start: Start) -> None:
+    async def _open(self) -> Start | None:
+        """Begin, and say from where to replay. Without a replay, live messages count from before the open event."""
+        start = await self._services.history.start_of(self._subscriber.topics, self._options.since, now_ms())
+        if start is None:
+            await self._services.hub.join(self._subscriber)
+        await self._start()
+        self._outlet.push(self._format.control("open", self._listed, now_ms()))
+        self._begin_keepalive()
+        return start
+
+    async def _unless_gone(self, work: Coroutine[None, None, None]) -> bool:
+        """Do something that takes long, and drop it when the client hangs up. Returns whether it was done."""
+        doing = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(self._until_gone())
         try:
-            replay = asyncio.ensure_future(self._replay(start))
-            await asyncio.wait({gone, replay}, return_when=asyncio.FIRST_COMPLETED)
-            if not replay.done():
-                replay.cancel()
-                await asyncio.gather(replay, return_exceptions=True)
-                return
-            replay.result()
-            self._go_live()
-            await gone
+            await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if doing.done():
+                doing.result()
+                return True
+            return False
         finally:
-            gone.cancel()
+            for task in (doing, gone):
+                task.cancel()
+            await asyncio.gather(doing, gone, return_exceptions=True)
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != self.hang_up:
+            pass
 
     async def _replay(self, start: Start) -> None:
         """The past first; then join, and read once more what came while we were not yet there."""
-        history, since = self._services.history, self._options.since
-        await self._write_pages(history.replay(dict.fromkeys(self._topics, start), since, now_ms()))
+        history, since, topics = self._services.history, self._options.since, self._subscriber.topics
+        await self._write_pages(history.replay(dict.fromkeys(topics, start), since, now_ms()))
         self._subscriber.hold_back()
         await self._services.hub.join(self._subscriber)
         starts: dict[str, Start] = {}
-        for topic in self._topics:
+        for topic in topics:
             last = self._subscriber.last_replayed(topic)
             # "latest" of a topic that had nothing: whatever is there now is new
             starts[topic] = AfterPosition(last) if last is not None else EARLIEST if start is LATEST else start
@@ -202,63 +228,52 @@ class Stream(ABC, Generic[Frame]):
             await self._write_page(page)
 
     async def _write_page(self, page: list[TopicMessage]) -> None:
-        frames = [f for f in map(self._subscriber.replayed, page) if f is not None]
+        frames = [frame for frame in map(self._subscriber.replayed, page) if frame is not None]
         if frames:
-            await self._write(frames)
+            await self._outlet.drained()
+            self._outlet.push(b"".join(frames))
 
     async def _break_off(self, exc: TransportError) -> None:
         """The engine failed in mid-stream: end it visibly incomplete, so that the client asks again."""
         logger.warning("stream broken off: %s", exc, extra={"topics": self._listed})
-        self._abort()
+        self._outlet.abort()
         await self._until_gone()
-
-    async def _until_gone(self) -> None:
-        while not self._is_gone(await self._receive()):
-            pass
 
     # -- live
 
-    def _go_live(self) -> None:
-        self._live = True
-        self._wake()
+    def _write_now(self, frame: bytes) -> bool:
+        if not self._live or self._outlet.is_stalled:
+            return False
+        self._outlet.push(frame)
+        return True
 
     def _wake(self) -> None:
-        if self._pump is None and self._live and (self._subscriber.has_waiting or self._subscriber.overrun):
+        if self._subscriber.overrun:
+            metrics.overruns.inc()
+            logger.warning("stream closed: its client reads too slowly", extra={"topics": self._listed})
+            self._outlet.abort()
+        elif self._pump is None and self._live and self._subscriber.has_waiting:
             self._pump = asyncio.get_running_loop().create_task(self._write_waiting())
 
     async def _write_waiting(self) -> None:
+        """Empty the queue of a slow client as fast as it reads."""
         try:
-            while frames := self._subscriber.take():
-                await self._write(frames)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, this client is lost, and only this one
-            logger.info("stream lost: %s", exc, extra={"topics": self._listed})
-            self._abort()
+            while self._subscriber.has_waiting:
+                async with asyncio.timeout(self.write_deadline):
+                    await self._outlet.drained()
+                self._outlet.push(self._subscriber.take())
+        except TimeoutError:
+            logger.warning("stream closed: its client does not read", extra={"topics": self._listed})
+            self._outlet.abort()
         finally:
             self._pump = None
-        if self._subscriber.overrun:
-            self._drop_slow_reader()
 
-    def _drop_slow_reader(self) -> None:
-        metrics.overruns.inc()
-        logger.warning("stream closed: its client reads too slowly", extra={"topics": self._listed})
-        self._abort()
+    def _begin_keepalive(self) -> None:
+        self._streams.keepalive.add(self._send_keepalive)
 
-    def _abort(self) -> None:
-        abort = self._scope.get(ABORT)
-        if abort is not None:
-            abort()
-        elif self._main is not None:
-            self._main.cancel()
-
-    def _schedule_keepalive(self, previous: float) -> None:
-        """The next sign of life, at a fixed rate: traffic does not postpone it."""
-        due = previous + self._services.notify.keepalive_interval
-        self._keepalive = asyncio.get_running_loop().call_at(due, self._send_keepalive, due)
-
-    def _send_keepalive(self, due: float) -> None:
+    def _send_keepalive(self) -> None:
         if self._live and not self._subscriber.overrun:
             self._subscriber.put(self._format.control("keepalive", self._listed, now_ms()))
-        self._schedule_keepalive(due)
 
     async def _end_properly(self) -> None:
         if self._pump is not None:
@@ -269,8 +284,7 @@ class Stream(ABC, Generic[Frame]):
 
     def _close(self) -> None:
         self._live = False
-        if self._keepalive is not None:
-            self._keepalive.cancel()
+        self._streams.keepalive.discard(self._send_keepalive)
         self._services.hub.leave(self._subscriber)
         self._streams.discard(self)
         if self._pump is not None:
@@ -282,42 +296,34 @@ async def _nothing() -> AsyncIterator[list[TopicMessage]]:
     yield
 
 
-class HttpStream(Stream[bytes]):
+class HttpStream(Stream):
     """``/json``, ``/sse`` and ``/raw``."""
+
+    __slots__ = ()
+    hang_up = "http.disconnect"
 
     async def _start(self) -> None:
         headers = [(b"content-type", self._format.content_type), *_STREAM_HEADERS]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
-    async def _write(self, frames: list[bytes]) -> None:
-        body = frames[0] if len(frames) == 1 else b"".join(frames)
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
-
     async def _finish(self) -> None:
         await self._send({"type": "http.response.body", "body": b""})
 
-    def _is_gone(self, message: Message) -> bool:
-        return bool(message["type"] == "http.disconnect")
 
+class WebSocketStream(Stream):
+    """``/ws``: text frames; signs of life are the protocol's own pings."""
 
-class WebSocketStream(Stream[str]):
-    """``/ws``: text frames; the server's pings are the protocol's."""
+    __slots__ = ()
+    hang_up = "websocket.disconnect"
+    write_deadline = WEBSOCKET_WRITE_DEADLINE
 
-    def _schedule_keepalive(self, previous: float) -> None:
-        """Nothing: the protocol pings."""
+    def _begin_keepalive(self) -> None:
+        """Nothing to do: the protocol pings."""
 
     async def _start(self) -> None:
         await self._receive()  # websocket.connect
         await self._send({"type": "websocket.accept", "headers": []})
 
-    async def _write(self, frames: list[str]) -> None:
-        async with asyncio.timeout(WEBSOCKET_WRITE_DEADLINE):
-            for frame in frames:
-                await self._send({"type": "websocket.send", "text": frame})
-
     async def _finish(self) -> None:
         code = CLOSE_WITHOUT_FRAME if self._options.poll else GOING_AWAY
         await self._send({"type": "websocket.close", "code": code})
-
-    def _is_gone(self, message: Message) -> bool:
-        return bool(message["type"] == "websocket.disconnect")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from gbe.http.asgi import Receive, Scope, Send, respond, succeed
 from gbe.http.formats import HTTP_FORMATS, WEBSOCKET
 from gbe.http.services import Services, now_ms
-from gbe.http.streams import HttpStream, OpenStreams, Stream, WebSocketStream
+from gbe.http.streams import HttpStream, OpenStreams, WebSocketStream
 from gbe.notify.parameters import Parameters
 from gbe.notify.subscribing import SubscribeOptions, subscribe_options
 from gbe.notify.topics import parse_topics
@@ -21,38 +21,31 @@ class Subscribing:
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
         visitor, topics = self._admit(scope, listed)
-        with visitor.stream():
+        visitor.open_stream()
+        try:
             options = self._options(scope)
+            format_ = HTTP_FORMATS[format_name]
             stream = HttpStream(
-                self._services,
-                self._streams,
-                scope,
-                receive,
-                send,
-                listed=listed,
-                topics=topics,
-                options=options,
-                format=HTTP_FORMATS[format_name],
-            )
-            await _serve(stream, options)
+                self._services, self._streams, scope, receive, send,
+                listed=listed, topics=topics, options=options, format=format_,
+            )  # fmt: skip
+            await (stream.poll() if options.poll else stream.run())
+        finally:
+            visitor.close_stream()
 
     async def over_websocket(self, scope: Scope, receive: Receive, send: Send, listed: str) -> None:
         """``GET /TOPICS/ws`` with an upgrade."""
         visitor, topics = self._admit(scope, listed)
-        with visitor.stream():
+        visitor.open_stream()
+        try:
             options = self._options(scope)
             stream = WebSocketStream(
-                self._services,
-                self._streams,
-                scope,
-                receive,
-                send,
-                listed=listed,
-                topics=topics,
-                options=options,
-                format=WEBSOCKET,
-            )
-            await _serve(stream, options)
+                self._services, self._streams, scope, receive, send,
+                listed=listed, topics=topics, options=options, format=WEBSOCKET,
+            )  # fmt: skip
+            await (stream.poll() if options.poll else stream.run())
+        finally:
+            visitor.close_stream()
 
     async def may_read(self, scope: Scope, send: Send, listed: str) -> None:
         """``GET /TOPICS/auth``: without access control everybody may."""
@@ -74,10 +67,3 @@ class Subscribing:
 
     def _options(self, scope: Scope) -> SubscribeOptions:
         return subscribe_options(Parameters(scope["headers"], scope["query_string"]), now_ms=now_ms())
-
-
-async def _serve(stream: Stream[bytes] | Stream[str], options: SubscribeOptions) -> None:
-    if options.poll:
-        await stream.poll()
-    else:
-        await stream.run()

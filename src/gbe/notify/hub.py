@@ -7,15 +7,14 @@ full is told so and dropped, and nobody else notices.
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic
+from typing import Final
 
 from gbe.errors import TransportError
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.filters import Filters
-from gbe.notify.live import Encode, Frame, TopicMessage, read_message
+from gbe.notify.live import Encode, TopicMessage, read_message
 from gbe.transport.base import Position, Transport
 
 logger = logging.getLogger(__name__)
@@ -23,13 +22,16 @@ logger = logging.getLogger(__name__)
 LINGER: Final = 5.0
 """Seconds for which a topic is followed after its last subscriber left: clients that reconnect come back by then."""
 
+TURN: Final = 256
+"""Subscribers that get a message in one turn of the event loop: others' requests go in between."""
+
 
 def topic_subject(namespace: str, topic: str) -> str:
     """The subject of a topic (system.md section 3)."""
     return f"{namespace}.notify.topic.{topic}"
 
 
-class Subscriber(Generic[Frame]):
+class Subscriber:
     """The receiving end of a stream: what it may see, and what waits for it.
 
     Args:
@@ -37,7 +39,8 @@ class Subscriber(Generic[Frame]):
         filters: what it does not want.
         encode: its wire format.
         config: for the bounds of its queue.
-        wake: called when something has come to wait, or when the stream must end.
+        write: writes a frame at once and says so, or says that it cannot at this moment.
+        wake: called when something has come to wait, or when the stream must end because too much waits.
     """
 
     __slots__ = (
@@ -49,6 +52,7 @@ class Subscriber(Generic[Frame]):
         "_replayed",
         "_waiting",
         "_wake",
+        "_write",
         "overrun",
         "topics",
     )
@@ -57,16 +61,18 @@ class Subscriber(Generic[Frame]):
         self,
         topics: tuple[str, ...],
         filters: Filters,
-        encode: Encode[Frame],
+        encode: Encode,
         config: NotifyConfig,
+        write: Callable[[bytes], bool],
         wake: Callable[[], None],
     ) -> None:
         self.topics = topics
-        self._filters, self._config, self._wake = filters, config, wake
-        self._encode: Encode[Frame] = encode
-        self._waiting: deque[Frame] = deque()
+        self._filters, self._config, self._encode = filters, config, encode
+        self._write, self._wake = write, wake
+        # nearly always empty, and there may be very many of them: nothing is made before it is needed
+        self._waiting: list[bytes] | None = None
         self._bytes = 0
-        self._replayed: dict[str, Position] = {}
+        self._replayed: dict[str, Position] | None = None
         self._held: list[TopicMessage] | None = None
         self.overrun = False
 
@@ -90,15 +96,19 @@ class Subscriber(Generic[Frame]):
             else:
                 self._held.append(message)
             return
-        if message.position is not None and self._replayed:
+        if message.position is not None and self._replayed is not None:
             last = self._replayed.get(message.topic)
             if last is not None and message.position <= last:
                 return
         if self._filters.matches(message.notification):
             self.put(message.frame(self._encode))
 
-    def put(self, frame: Frame) -> None:
-        """Queue an encoded frame, or give the subscriber up if its queue is full."""
+    def put(self, frame: bytes) -> None:
+        """Write an encoded frame, or queue it, or give the subscriber up if its queue is full."""
+        if self._waiting is None:
+            if self._write(frame):
+                return
+            self._waiting = []
         self._bytes += len(frame)
         if len(self._waiting) >= self._config.subscriber_queue_messages or (
             self._waiting and self._bytes > self._config.subscriber_queue_bytes
@@ -110,13 +120,14 @@ class Subscriber(Generic[Frame]):
 
     def _give_up(self) -> None:
         self.overrun = True
-        self._waiting.clear()
-        self._held = None
+        self._waiting = self._held = None
         self._wake()
 
-    def replayed(self, message: TopicMessage) -> Frame | None:
+    def replayed(self, message: TopicMessage) -> bytes | None:
         """Take a message of the replay: its frame if it passes the filters. Live copies of it are dropped later."""
         if message.position is not None:
+            if self._replayed is None:
+                self._replayed = {}
             last = self._replayed.get(message.topic)
             if last is None or message.position > last:  # a page is sorted by time, not by position
                 self._replayed[message.topic] = message.position
@@ -124,19 +135,18 @@ class Subscriber(Generic[Frame]):
 
     def last_replayed(self, topic: str) -> Position | None:
         """The place of the last message of a topic that was replayed."""
-        return self._replayed.get(topic)
+        return self._replayed.get(topic) if self._replayed is not None else None
 
-    def take(self) -> list[Frame]:
-        """All frames that wait, oldest first."""
-        frames = list(self._waiting)
-        self._waiting.clear()
+    def take(self) -> bytes:
+        """All frames that wait, oldest first, joined; empty if none does."""
+        frames, self._waiting = self._waiting, None
         self._bytes = 0
-        return frames
+        return b"".join(frames) if frames else b""
 
     @property
     def has_waiting(self) -> bool:
         """Whether a frame waits."""
-        return bool(self._waiting)
+        return self._waiting is not None
 
 
 class _Channel:
@@ -145,7 +155,7 @@ class _Channel:
     __slots__ = ("leave_timer", "ready", "subscribers", "task")
 
     def __init__(self) -> None:
-        self.subscribers: set[Subscriber[bytes] | Subscriber[str]] = set()
+        self.subscribers: set[Subscriber] = set()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task[None] | None = None
         self.leave_timer: asyncio.TimerHandle | None = None
@@ -154,18 +164,25 @@ class _Channel:
 class Hub:
     """The live side of all topics that subscribers of this process follow."""
 
-    def __init__(self, transport: Transport, config: NotifyConfig, namespace: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        config: NotifyConfig,
+        namespace: str,
+        on_delivered: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """``on_delivered`` is told how many streams each message was handed to."""
         self._transport, self._config, self._namespace = transport, config, namespace
+        self._on_delivered = on_delivered
         self._channels: dict[str, _Channel] = {}
         self._closed = False
-        self.delivered = 0
 
     @property
     def followed_topics(self) -> int:
         """Topics that this process receives from the engine at this moment."""
         return len(self._channels)
 
-    async def join(self, subscriber: Subscriber[bytes] | Subscriber[str]) -> None:
+    async def join(self, subscriber: Subscriber) -> None:
         """Hand live messages of its topics to a subscriber from now on: whatever is stored after this returns.
 
         Raises:
@@ -188,7 +205,7 @@ class Hub:
             self.leave(subscriber)
             raise
 
-    def leave(self, subscriber: Subscriber[bytes] | Subscriber[str]) -> None:
+    def leave(self, subscriber: Subscriber) -> None:
         """Stop handing anything to a subscriber. Safe to repeat."""
         for topic in subscriber.topics:
             channel = self._channels.get(topic)
@@ -236,9 +253,7 @@ class Hub:
                 async for stored in tail:
                     message = read_message(topic, stored)
                     if message is not None:
-                        for subscriber in tuple(channel.subscribers):
-                            subscriber.offer(message)
-                        self.delivered += len(channel.subscribers)
+                        await self._fan_out(message, tuple(channel.subscribers))
         except TransportError as exc:
             if self._channels.get(topic) is channel:
                 del self._channels[topic]
@@ -248,3 +263,12 @@ class Hub:
                     channel.ready.exception()  # somebody may have stopped waiting: then nobody else asks for it
             elif not self._closed:
                 logger.exception("topic no longer followed", extra={"topic": topic})
+
+    async def _fan_out(self, message: TopicMessage, subscribers: tuple[Subscriber, ...]) -> None:
+        """Hand a message over; what is written leaves at the end of each turn of the loop, so there are several."""
+        for start in range(0, len(subscribers), TURN):
+            if start:
+                await asyncio.sleep(0)
+            for subscriber in subscribers[start : start + TURN]:
+                subscriber.offer(message)
+        self._on_delivered(len(subscribers))

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from typing import TypeVar
 
 from gbe.errors import InvalidEnvelopeError
 from gbe.schemas.notify import Notification, decode
@@ -10,9 +9,8 @@ from gbe.transport.base import Position, StoredMessage
 
 logger = logging.getLogger(__name__)
 
-Frame = TypeVar("Frame", bytes, str)
-Encode = Callable[[Notification, str], Frame]
-"""A wire format: from a notification and its topic to the bytes (or the text) of one event."""
+Encode = Callable[[Notification, str], bytes]
+"""A wire format: from a notification and its topic to the bytes of one event."""
 
 
 class TopicMessage:
@@ -26,14 +24,14 @@ class TopicMessage:
 
     def __init__(self, topic: str, notification: Notification, position: Position | None) -> None:
         self.topic, self.notification, self.position = topic, notification, position
-        self._frames: dict[object, bytes | str] = {}
+        self._frames: dict[Encode, bytes] = {}
 
-    def frame(self, encode: Encode[Frame]) -> Frame:
+    def frame(self, encode: Encode) -> bytes:
         """The message in a wire format; the second caller gets what was made for the first."""
         made = self._frames.get(encode)
         if made is None:
             made = self._frames[encode] = encode(self.notification, self.topic)
-        return made  # type: ignore[return-value] # the key is the function that made it
+        return made
 
 
 def read_message(topic: str, stored: StoredMessage) -> TopicMessage | None:

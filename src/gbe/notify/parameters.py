@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from gbe.notify.options import BY_NAME, PRIORITY, Option
+from gbe.notify.options import ALL, BY_NAME, PRIORITY, Option
 from gbe.notify.text import decode_words, from_bytes, trim
 
 MAX_QUERY_PARAMETERS: Final = 200  # more than all options with all their names; what follows is ignored
 
+_NOTHING: Final = dict.fromkeys(ALL, "")
 _TRUE: Final = frozenset({"1", "yes", "true"})
 # RFC 9218, sent by browsers and content networks: not about notifications
 _URGENCY: Final = re.compile(r"u=[0-9]+(?:,[ \t]*[id])?")
@@ -34,14 +35,13 @@ class Parameters:
         """The value, trimmed; an empty string if it is not given or is empty."""
         if self._found is None:
             self._found = self._read()
-        return self._found.get(option, "")
+        return self._found[option]
 
     def getter(self) -> Callable[[Option], str]:
         """``get`` for many questions in a row."""
         if self._found is None:
             self._found = self._read()
-        found = self._found
-        return lambda option: found.get(option, "")
+        return self._found.__getitem__
 
     def flag(self, option: Option, *, default: bool) -> bool:
         """The value as a boolean: ``1``, ``yes`` and ``true`` in any case are true, every other word is false."""
@@ -71,7 +71,9 @@ class Parameters:
             value = _header_value(raw, option)
             if value and (option not in best or rank < best[option][0]):
                 best[option] = known[1], value
-        found = {option: value for option, (_, value) in best.items()}
+        found = _NOTHING.copy()
+        for option, (_, value) in best.items():
+            found[option] = value
         if self._query:
             self._add_query(found)
         return found
@@ -86,7 +88,8 @@ class Parameters:
             if option not in best or rank < best[option][0]:
                 best[option] = rank, value
         for option, (_, value) in best.items():
-            found.setdefault(option, value)
+            if not found[option]:
+                found[option] = value
 
 
 def _header_value(raw: bytes, option: Option) -> str:

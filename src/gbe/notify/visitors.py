@@ -1,8 +1,7 @@
 """Visitors and their limits (sections 8.2 to 8.4): who is calling, and how much of the server that one may use."""
 
 import ipaddress
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -46,17 +45,14 @@ class Visitor:
         if not self.exempt and not self._ledger.take_message(self.key, day=day, limit=self._config.daily_message_limit):
             raise Refusal.MESSAGES_SPENT.error()
 
-    @contextmanager
-    def stream(self) -> Iterator[None]:
-        """Occupy a subscription while the block runs. Raises ``NotifyError`` 42903."""
-        if self.exempt:
-            yield
-            return
-        if not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
+    def open_stream(self) -> None:
+        """Occupy a subscription until ``close_stream``. Raises ``NotifyError`` 42903."""
+        if not self.exempt and not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
             raise Refusal.TOO_MANY_SUBSCRIPTIONS.error()
-        try:
-            yield
-        finally:
+
+    def close_stream(self) -> None:
+        """Free a subscription."""
+        if not self.exempt:
             self._ledger.close_stream(self.key)
 
 
