@@ -16,7 +16,7 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
-from gbe.cli.runtime import run, stop_on_signals
+from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -129,6 +129,7 @@ async def _serve_http(
         exempt=await _exempt_networks(settings),
         ledger=ledger,
     )
+    settle()
     await serve(application, sockets, stop)
 
 

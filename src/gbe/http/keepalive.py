@@ -38,6 +38,8 @@ class Keepalive:
             if due > now:
                 break
             del self._due[call]
-            self._due[call] = due + self._interval  # not from now: traffic and delays must not shift the rate
+            # not from now, so that delays do not shift the rate; but a machine that slept need not catch up
+            following = due + self._interval
+            self._due[call] = following if following > now else now + self._interval
             call()
         self._arm()
