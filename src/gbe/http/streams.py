@@ -22,6 +22,7 @@ from gbe.http.services import Services, now_ms
 from gbe.notify.hub import Subscriber
 from gbe.notify.live import TopicMessage
 from gbe.notify.subscribing import SubscribeOptions
+from gbe.notify.topics import masked
 from gbe.transport.base import EARLIEST, LATEST, AfterPosition, Start
 
 logger = logging.getLogger(__name__)
@@ -196,10 +197,10 @@ class Stream(ABC):
         gone = asyncio.ensure_future(self._until_gone())
         try:
             await asyncio.wait({doing, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if doing.done():
-                doing.result()
-                return True
-            return False
+            if gone.done():  # looked at first: a WebSocket says only once that it is closed
+                return False
+            doing.result()
+            return True
         finally:
             for task in (doing, gone):
                 task.cancel()
@@ -235,7 +236,7 @@ class Stream(ABC):
 
     async def _break_off(self, exc: TransportError) -> None:
         """The engine failed in mid-stream: end it visibly incomplete, so that the client asks again."""
-        logger.warning("stream broken off: %s", exc, extra={"topics": self._listed})
+        logger.warning("stream broken off: %s", exc, extra={"topics": masked(self._listed)})
         self._outlet.abort()
         await self._until_gone()
 
@@ -250,7 +251,7 @@ class Stream(ABC):
     def _wake(self) -> None:
         if self._subscriber.overrun:
             metrics.overruns.inc()
-            logger.warning("stream closed: its client reads too slowly", extra={"topics": self._listed})
+            logger.warning("stream closed: its client reads too slowly", extra={"topics": masked(self._listed)})
             self._outlet.abort()
         elif self._pump is None and self._live and self._subscriber.has_waiting:
             self._pump = asyncio.get_running_loop().create_task(self._write_waiting())
@@ -263,7 +264,7 @@ class Stream(ABC):
                     await self._outlet.drained()
                 self._outlet.push(self._subscriber.take())
         except TimeoutError:
-            logger.warning("stream closed: its client does not read", extra={"topics": self._listed})
+            logger.warning("stream closed: its client does not read", extra={"topics": masked(self._listed)})
             self._outlet.abort()
         finally:
             self._pump = None

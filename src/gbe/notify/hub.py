@@ -15,6 +15,7 @@ from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.filters import Filters
 from gbe.notify.live import Encode, TopicMessage, read_message
+from gbe.notify.topics import masked
 from gbe.transport.base import Position, Transport
 
 logger = logging.getLogger(__name__)
@@ -262,7 +263,7 @@ class Hub:
                 with contextlib.suppress(TransportError):
                     channel.ready.exception()  # somebody may have stopped waiting: then nobody else asks for it
             elif not self._closed:
-                logger.exception("topic no longer followed", extra={"topic": topic})
+                logger.exception("topic no longer followed", extra={"topic": masked(topic)})
 
     async def _fan_out(self, message: TopicMessage, subscribers: tuple[Subscriber, ...]) -> None:
         """Hand a message over; what is written leaves at the end of each turn of the loop, so there are several."""

@@ -13,12 +13,18 @@ RESERVED: Final = frozenset(
 )  # fmt: skip
 """Names that the server needs for its own paths."""
 
+_SHOWN: Final = 3
 _NAME: Final = re.compile(r"[-_A-Za-z0-9]{1,64}")
 
 
 def is_topic_name(text: str) -> bool:
     """Whether ``text`` has the form of a topic or sequence name; reserved names have it too."""
     return _NAME.fullmatch(text) is not None
+
+
+def masked(listed: str) -> str:
+    """A topic, or a comma list of them, fit for a log: who knows a topic's name may read it."""
+    return ",".join(f"{topic[:_SHOWN]}…" for topic in listed.split(","))
 
 
 def check_topic(topic: str, disallowed: Collection[str] = ()) -> str:
