@@ -6,6 +6,7 @@ key is an error that suggests the nearest name.
 
 import dataclasses
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -33,23 +34,24 @@ HIDDEN: Final = "********"
 
 _DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_DURATION_TERM: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_DURATION_TERM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
+_DURATION: Final = re.compile(rf"(?:{_DURATION_TERM.pattern})+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
 
 
 def parse_duration(value: object) -> float:
     """Seconds, from a number or from text such as ``500ms``, ``30s``, ``1h30m``, ``7d``."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    text = str(value).strip().lower().replace(" ", "")
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    terms = _DURATION_TERM.findall(text)
-    if not terms or "".join(number + unit for number, unit in terms) != text:
+    text = str(value).strip().lower()
+    if _DURATION.fullmatch(text):
+        seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_TERM.findall(text))
+    else:
+        try:
+            seconds = float(text)  # of True and None as text too: neither is a number
+        except ValueError:
+            seconds = math.nan
+    if not math.isfinite(seconds):
         raise ValueError("a duration: seconds, or a number with ms, s, m, h, d or w, such as 1h30m")
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in terms)
+    return seconds
 
 
 def parse_size(value: object) -> int:
@@ -355,6 +357,8 @@ def load(
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     streams: list[Mapping[str, Any]] | None = None
     for name, (value, source) in _from_file(file).items():
+        if value is None:  # a key without a value is not given
+            continue
         if name == "streams":
             streams = _stream_tables(value, source)
         else:

@@ -8,12 +8,12 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_GC_THRESHOLDS: Final = (10_000, 20, 50)
+_GC_THRESHOLDS: Final = (5_000, 10, 20)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - not on every platform
+        import uvloop
     except ImportError:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop

@@ -22,6 +22,7 @@ _SUCCESS: Final = b'{"success":true}\n'
 UNAVAILABLE: Final = NotifyError(
     50301, "service unavailable: the message store does not answer; nothing is lost if you send this again"
 )
+STOPPING: Final = NotifyError(50301, "service unavailable: the server is stopping")
 _INTERNAL: Final = NotifyError(50001, "internal server error")
 
 

@@ -9,9 +9,12 @@ import socket
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from gbe.http.asgi import ClientGoneError
 from gbe.http.config import HttpConfig
 from gbe.http.outlet import OUTLET
 
@@ -43,6 +46,7 @@ class _Phase(Enum):
     IDLE = auto()
     HEADERS = auto()
     BODY = auto()
+    OFFER = auto()  # its head offers a protocol that we do not speak: it is read again without the offer
 
 
 class GuardedHttpProtocol(HttpToolsProtocol):
@@ -52,14 +56,15 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     """
 
     # slots: a few attributes more would turn the shared-key dictionary of each connection into one of its own
-    __slots__ = ("_discarded", "_phase", "_received", "_timer", "_timer_phase")
+    __slots__ = ("_discarded", "_phase", "_received", "_running", "_timer", "_timer_phase")
 
     limits: HttpConfig
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(cast("asyncio.Transport", transport))
         self._phase = _Phase.IDLE
-        self._received = 0  # of request line and headers
+        self._received = 0  # of request line and headers, and of a chunked body what is not content
+        self._running: RequestResponseCycle | None = None
         self._discarded = 0  # of a body whose request is answered already
         self._timer: asyncio.TimerHandle | None = None
         self._timer_phase = _Phase.IDLE
@@ -69,21 +74,53 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         super().connection_lost(exc)
+        if self._running is not None and not self._running.response_complete:
+            # uvicorn tells the request that came last, and behind a stream others may wait
+            self._running.disconnected = True
+            self._running.message_event.set()
+        # a connection, its request and the scope hold one another: apart, they go at once and not when the collector comes
+        self._running = None
+        if self.scope is not None:
+            cast("dict[str, Any]", self.scope).pop(OUTLET, None)
+        self.cycle = cast("RequestResponseCycle", None)
 
     def data_received(self, data: bytes) -> None:
-        if self._phase is not _Phase.BODY:
-            # one read may hold the first bytes of a large body: only what is before this read is surely headers
-            if self._received > self.limits.max_header_bytes:
-                self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
-                return
-            self._received += len(data)
-        elif self.cycle.response_complete:
+        if self._phase is _Phase.BODY and self.cycle.response_complete:
             self._discarded += len(data)
             if self._discarded > _MOST_DISCARDED:
                 self.transport.abort()
                 return
-        super().data_received(data)
+        else:
+            # one read may hold the first bytes of a large body: only what is before this read is surely overhead
+            if self._received > self.limits.max_header_bytes:
+                self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
+                return
+            self._received += len(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._phase is _Phase.OFFER:
+                self._read_without_offer(data[upgrade.args[0] :])
+            else:
+                self.handle_websocket_upgrade()
+            return
         self._watch_progress()
+
+    def _read_without_offer(self, rest: bytes) -> None:
+        """Ignore an upgrade to what is no WebSocket, as a server may (RFC 9110, section 7.8): ``h2c`` of curl and Java.
+
+        The parser leaves the body of such a request unread, and would take it for the next request.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":  # an upgrade without any such header
+            self.send_400_response("")
+            return
+        lines = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        self._received = 0
+        self.data_received(b"\r\n".join([method + b" " + self.url + b" HTTP/1.1", *lines, b"", rest]))
 
     def _watch_progress(self) -> None:
         """What is not complete after a read gets a deadline: one for the headers, one for the body."""
@@ -106,11 +143,26 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if size > self.limits.max_header_bytes:
             self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
             raise _RefusedError
-        super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            super().on_headers_complete()
+            self.headers = []  # trailers would be added to the headers
+        elif self._should_upgrade():
+            super().on_headers_complete()
+        else:
+            self._phase = _Phase.OFFER
+
+    def on_body(self, body: bytes) -> None:
+        self._received = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        super().on_message_complete()
-        self._phase = _Phase.IDLE
+        if self._phase is not _Phase.OFFER:
+            super().on_message_complete()
+            self._phase = _Phase.IDLE
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - what the parser minds is of no use to a client
         if not self.transport.is_closing():  # else it is answered already
@@ -134,10 +186,13 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             if self.cycle.response_complete:  # answered long ago; the rest of the body is of no interest
                 self.transport.close()
         else:
-            self._refuse(_TIMEOUT if self._received else b"")
+            self._refuse(b"" if self._phase is _Phase.IDLE else _TIMEOUT)
 
     def _refuse(self, answer: bytes) -> None:
         self._stop_timer()
+        if self._running is not None and self._running.response_started and not self._running.response_complete:
+            self.transport.abort()  # an answer would land in the middle of another
+            return
         if answer:
             self.transport.write(answer)
         self.transport.close()
@@ -177,9 +232,18 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
             self.close_sent = True
             self.transport.close()
             return
-        await super().send(message)
+        try:
+            await super().send(message)
+        except ClientDisconnected:
+            raise ClientGoneError("the client hung up") from None
         if message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # by a refusal: uvicorn would log it as a fault of ours
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        scope = getattr(self, "scope", None)  # there is none before a good handshake
+        if scope is not None:
+            scope.pop(OUTLET, None)  # a cycle, as above
 
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope)[OUTLET] = self

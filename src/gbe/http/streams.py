@@ -13,7 +13,7 @@ from typing import Final
 
 from gbe import metrics
 from gbe.errors import TransportError
-from gbe.http.asgi import ORIGIN, Receive, Scope, Send
+from gbe.http.asgi import ORIGIN, STOPPING, ClientGoneError, Receive, Scope, Send
 from gbe.http.formats import Format
 from gbe.http.keepalive import Keepalive
 from gbe.http.outlet import OUTLET, Outlet
@@ -21,6 +21,7 @@ from gbe.http.protocol import CLOSE_WITHOUT_FRAME
 from gbe.http.services import Services, now_ms
 from gbe.notify.hub import Subscriber
 from gbe.notify.live import TopicMessage
+from gbe.notify.since import FromTime as SinceTime
 from gbe.notify.subscribing import SubscribeOptions
 from gbe.notify.topics import masked
 from gbe.transport.base import EARLIEST, LATEST, AfterPosition, Start
@@ -130,21 +131,21 @@ class Stream(ABC):
         first = await anext(pages, None)
         await self._start()
         try:
-            await self._write_page(first or [])
+            await self._write_page(first or [], self._earliest)
             second = await anext(pages, None)  # a short first page is the only one, and this comes at once
             if second is not None:
-                await self._write_page(second)
-            if second is None or await self._unless_gone(self._write_pages(pages)):
+                await self._write_page(second, self._earliest)
+            if second is None or await self._unless_gone(self._write_pages(pages, self._earliest)):
                 await self._finish()
         except TransportError as exc:
             await self._break_off(exc)
 
     async def _replay_pages(self) -> AsyncIterator[list[TopicMessage]]:
-        now, since, topics = now_ms(), self._options.since, self._subscriber.topics
-        start = await self._services.history.start_of(topics, since, now)
+        now, topics = now_ms(), self._subscriber.topics
+        start = await self._services.history.start_of(topics, self._options.since, now)
         if start is None:
             return _nothing()
-        return self._services.history.replay(dict.fromkeys(topics, start), since, now)
+        return self._services.history.replay(dict.fromkeys(topics, start), now)
 
     # -- stream
 
@@ -156,8 +157,10 @@ class Stream(ABC):
         """
         self._main = asyncio.current_task()
         self._streams.add(self)
+        is_open = False
         try:
             start = await self._open()
+            is_open = True
             try:
                 if start is None or await self._unless_gone(self._replay(start)):
                     self._live = True
@@ -171,6 +174,8 @@ class Stream(ABC):
             if not self._ending or self._main is None:
                 raise
             self._main.uncancel()
+            if not is_open:
+                raise STOPPING from None
             await self._end_properly()
         finally:
             self._close()
@@ -212,8 +217,8 @@ class Stream(ABC):
 
     async def _replay(self, start: Start) -> None:
         """The past first; then join, and read once more what came while we were not yet there."""
-        history, since, topics = self._services.history, self._options.since, self._subscriber.topics
-        await self._write_pages(history.replay(dict.fromkeys(topics, start), since, now_ms()))
+        history, topics = self._services.history, self._subscriber.topics
+        await self._write_pages(history.replay(dict.fromkeys(topics, start), now_ms()), self._earliest)
         self._subscriber.hold_back()
         await self._services.hub.join(self._subscriber)
         starts: dict[str, Start] = {}
@@ -221,15 +226,26 @@ class Stream(ABC):
             last = self._subscriber.last_replayed(topic)
             # "latest" of a topic that had nothing: whatever is there now is new
             starts[topic] = AfterPosition(last) if last is not None else EARLIEST if start is LATEST else start
-        await self._write_pages(history.replay(starts, since, now_ms()))
+        # what came meanwhile is live: it does not matter how its time compares with the one that was asked for
+        await self._write_pages(history.replay(starts, now_ms()), 0)
         self._subscriber.release()
 
-    async def _write_pages(self, pages: AsyncIterator[list[TopicMessage]]) -> None:
-        async for page in pages:
-            await self._write_page(page)
+    @property
+    def _earliest(self) -> int:
+        """The time, unix seconds, that the subscription asks for; what is older is no part of the replay."""
+        since = self._options.since
+        return since.time if isinstance(since, SinceTime) else 0
 
-    async def _write_page(self, page: list[TopicMessage]) -> None:
-        frames = [frame for frame in map(self._subscriber.replayed, page) if frame is not None]
+    async def _write_pages(self, pages: AsyncIterator[list[TopicMessage]], earliest: int) -> None:
+        async for page in pages:
+            await self._write_page(page, earliest)
+
+    async def _write_page(self, page: list[TopicMessage], earliest: int) -> None:
+        frames = [
+            frame
+            for message in page
+            if (frame := self._subscriber.replayed(message)) is not None and message.notification.time >= earliest
+        ]
         if frames:
             await self._outlet.drained()
             self._outlet.push(b"".join(frames))
@@ -279,7 +295,7 @@ class Stream(ABC):
     async def _end_properly(self) -> None:
         if self._pump is not None:
             await asyncio.wait({self._pump}, timeout=1)
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, ClientGoneError):
             async with asyncio.timeout(1):
                 await self._finish()
 
@@ -287,6 +303,7 @@ class Stream(ABC):
         self._live = False
         self._streams.keepalive.discard(self._send_keepalive)
         self._services.hub.leave(self._subscriber)
+        self._subscriber.close()
         self._streams.discard(self)
         if self._pump is not None:
             self._pump.cancel()

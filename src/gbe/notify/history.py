@@ -37,7 +37,9 @@ class History:
             case Replay.LATEST:
                 return LATEST
             case SinceTime(time):
-                return FromTime(max(0, time - _CLOCK_TOLERANCE_S) * 1000) if time > 0 else EARLIEST
+                # a time to come would hide what is stored between this look and the next one
+                earliest = min(time, now_ms // 1000) - _CLOCK_TOLERANCE_S
+                return FromTime(earliest * 1000) if earliest > 0 else EARLIEST
             case AfterMessage(message_id):
                 position = await self._position_of(topics, message_id, now_ms)
                 return AfterPosition(position) if position is not None else EARLIEST
@@ -54,30 +56,24 @@ class History:
                 return position
         return None
 
-    async def replay(self, starts: Mapping[str, Start], since: Since, now_ms: int) -> AsyncIterator[list[TopicMessage]]:
+    async def replay(self, starts: Mapping[str, Start], now_ms: int) -> AsyncIterator[list[TopicMessage]]:
         """The messages of all topics in pages sorted by time, then by arrival.
 
         Args:
-            starts: the topics, each with its start.
-            since: what the subscription asked for; a time is compared with the time in the messages.
+            starts: the topics, each with its start; one that is a time brings some messages that are older.
             now_ms: unix milliseconds; what has expired by then is left out.
 
         Raises:
             TransportError: the engine did not answer in time.
         """
-        earliest = since.time if isinstance(since, SinceTime) else 0
         now = now_ms // 1000
         page_size = max(10, PAGE // len(starts))
         readers = [self._topic(topic, start, page_size) for topic, start in starts.items()]
         pages = readers[0] if len(readers) == 1 else _merged(readers)
         async for page in pages:
-            wanted = [
-                m
-                for m in page
-                if m.notification.time >= earliest and (m.notification.expires is None or m.notification.expires > now)
-            ]
-            if wanted:
-                yield wanted
+            kept = [m for m in page if m.notification.expires is None or m.notification.expires > now]
+            if kept:
+                yield kept
 
     async def _topic(self, topic: str, start: Start, page_size: int) -> AsyncIterator[list[TopicMessage]]:
         subject = topic_subject(self._namespace, topic)

@@ -138,6 +138,12 @@ class Subscriber:
         """The place of the last message of a topic that was replayed."""
         return self._replayed.get(topic) if self._replayed is not None else None
 
+    def close(self) -> None:
+        """Nothing more is wanted: let go of the stream, which holds this subscriber."""
+        self.overrun = True
+        self._waiting = self._held = None
+        self._write, self._wake = _no_longer_writes, _no_longer_wakes
+
     def take(self) -> bytes:
         """All frames that wait, oldest first, joined; empty if none does."""
         frames, self._waiting = self._waiting, None
@@ -148,6 +154,14 @@ class Subscriber:
     def has_waiting(self) -> bool:
         """Whether a frame waits."""
         return self._waiting is not None
+
+
+def _no_longer_writes(frame: bytes) -> bool:  # noqa: ARG001
+    return True
+
+
+def _no_longer_wakes() -> None:
+    pass
 
 
 class _Channel:

@@ -20,7 +20,7 @@ class Visitor:
 
     Attributes:
         key: the network, as text.
-        exempt: whether the limits do not apply.
+        exempt: whether the limits of requests and of messages a day do not apply; that of streams does.
     """
 
     __slots__ = ("_config", "_ledger", "exempt", "key")
@@ -47,20 +47,19 @@ class Visitor:
 
     def open_stream(self) -> None:
         """Occupy a subscription until ``close_stream``. Raises ``NotifyError`` 42903."""
-        if not self.exempt and not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
+        if not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
             raise Refusal.TOO_MANY_SUBSCRIPTIONS.error()
 
     def close_stream(self) -> None:
         """Free a subscription."""
-        if not self.exempt:
-            self._ledger.close_stream(self.key)
+        self._ledger.close_stream(self.key)
 
 
 class Visitors:
     """Finds the visitor behind a request by the caller's address.
 
     Args:
-        exempt: networks that the limits do not concern.
+        exempt: networks that the limits of requests and messages do not concern.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
 

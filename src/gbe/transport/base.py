@@ -157,6 +157,8 @@ class StreamConfig:
         ):
             if value is not None and value <= 0:
                 raise ConfigError(f"stream {self.name}: {key} is {value}; expected more than 0, or leave it out")
+        if self.storage not in ("file", "memory"):
+            raise ConfigError(f"stream {self.name}: storage is {self.storage!r}; expected file or memory")
         if not 1 <= self.replicas <= 5:
             raise ConfigError(f"stream {self.name}: replicas is {self.replicas}; expected 1 to 5")
         if self.dedup_window <= 0:

@@ -15,6 +15,7 @@ from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError
 from gbe.ids import encode_ulid, new_ulid
 from gbe.subjects import check_pattern, check_subject
+from gbe.tracing import current_traceparent
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -87,7 +88,7 @@ class MemoryTransport(Transport):
             later = deliver_at is not None and deliver_at > now_ms
             # the id of a delayed message names the time of its delivery, as on every back end
             id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
-        envelope = Envelope(id, subject, now_ms, bytes(payload), traceparent)
+        envelope = Envelope(id, subject, now_ms, bytes(payload), traceparent or current_traceparent())
         if durable:
             id = self._log.publish(envelope, idempotency_key, deliver_at)
         else:

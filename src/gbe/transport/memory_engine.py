@@ -15,7 +15,7 @@ from gbe.ids import new_ulid
 from gbe.schemas import deadletter
 from gbe.subjects import overlaps
 from gbe.transport.base import ConsumeOptions, Delivery, Lag, Start, deadletter_for, deadletter_subject
-from gbe.transport.memory_log import Cursor, MemoryLog, Waiter
+from gbe.transport.memory_log import Cursor, MemoryLog, Timer, Waiter
 from gbe.transport.memory_streams import Entry
 
 logger = logging.getLogger(__name__)
@@ -26,14 +26,20 @@ _LETTER_RETRY: Final = 1.0  # seconds until a dead letter that no stream took is
 class Hold:
     """A message of a group, from its first delivery until the group is done with it."""
 
-    __slots__ = ("attempt", "deadline", "delivery", "entry", "turn")
+    __slots__ = ("attempt", "delivery", "entry", "timer", "turn")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
         self.attempt = 0
         self.turn = 0  # rises with each delivery and each return, so that an answer that comes too late is known
-        self.deadline = 0.0
+        self.timer: Timer | None = None  # of the delivery's time
         self.delivery: ExpiringDelivery | None = None
+
+    def stop_timer(self) -> None:
+        """The delivery under way has ended, or has more time."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
 
 class ExpiringDelivery(Delivery):
@@ -89,16 +95,17 @@ class Group:
     def extend(self, hold: Hold, turn: int, seconds: float) -> None:
         """A delivery has ``seconds`` from now on, if it is still the current one."""
         if self.is_current(hold, turn):
-            hold.deadline = self._log.clock.monotonic() + seconds
-            self._log.call_at(hold.deadline, lambda: self._expire(hold, turn))
+            hold.stop_timer()
+            when = self._log.clock.monotonic() + seconds
+            hold.timer = self._log.call_at(when, lambda: self._expire(hold, turn))
 
     def is_current(self, hold: Hold, turn: int) -> bool:
         """Whether nothing has happened to the message since that delivery."""
         return hold.turn == turn and self._holds.get(hold.entry.sequence) is hold
 
     def _expire(self, hold: Hold, turn: int) -> None:
-        if not self.is_current(hold, turn) or hold.deadline > self._log.clock.monotonic() or hold.delivery is None:
-            return  # it was answered, or given more time
+        if not self.is_current(hold, turn) or hold.delivery is None:
+            return
         hold.delivery.expire()
         if hold.attempt < self.max_deliver:
             self.give_back(hold, turn, 0.0)
@@ -133,12 +140,16 @@ class Group:
         """The group is done with a message, also when an earlier delivery than the current one says so."""
         if self._holds.get(hold.entry.sequence) is hold:
             del self._holds[hold.entry.sequence]
+            hold.stop_timer()
+            if hold.delivery is not None:
+                hold.delivery.expire()
 
     def give_back(self, hold: Hold, turn: int, delay: float) -> None:
         """Deliver it again, ``delay`` seconds from now at the earliest, if that delivery is still the current one."""
         if not self.is_current(hold, turn):
             return
         hold.turn += 1
+        hold.stop_timer()
         when = self._log.clock.monotonic() + delay
         heapq.heappush(self._again, (when, hold.entry.sequence, hold.turn))
         if delay > 0:

@@ -19,6 +19,7 @@ from gbe.subjects import matches, overlaps
 from gbe.transport.base import AfterId, AfterPosition, Edge, FromTime, Start, StreamConfig
 from gbe.transport.memory_streams import Entry, Stream
 
+_FEW_TIMERS: Final = 1000
 _sequence: Final = attrgetter("sequence")
 _stored_ms: Final = attrgetter("stored_ms")
 
@@ -88,6 +89,19 @@ class Waiter:
         """A message that is not stored passes by; ``sequence`` is that of the next stored one."""
 
 
+class Timer:
+    """Something that happens later, unless it is called off."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def cancel(self) -> None:
+        """It does not happen."""
+        self.action = None
+
+
 class MemoryLog:
     """All streams, everyone who waits for a message, and everything that waits for its time."""
 
@@ -97,7 +111,8 @@ class MemoryLog:
         self._waiters: set[Waiter] = set()
         self._next_sequence = 1
         self._last_ms = 0
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Timer]] = []
+        self._crowded = _FEW_TIMERS
         self._tie = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._clients = 0
@@ -245,16 +260,25 @@ class MemoryLog:
 
     # -- time
 
-    def call_at(self, when: float, action: Callable[[], None]) -> None:
-        """Do something at a moment of the clock's monotonic time."""
-        heapq.heappush(self._due, (when, next(self._tie), action))
-        self._arm()
+    def call_at(self, when: float, action: Callable[[], None]) -> Timer:
+        """Do something at a moment of the clock's monotonic time, unless it is called off."""
+        timer = Timer(action)
+        heapq.heappush(self._due, (when, next(self._tie), timer))
+        if len(self._due) > self._crowded:
+            # most deliveries are answered long before their time: what was called off must not pile up
+            self._due = [due for due in self._due if due[2].action is not None]
+            heapq.heapify(self._due)
+            self._crowded = 2 * len(self._due) + _FEW_TIMERS
+        if self._due[0][0] >= when:
+            self._arm()
+        return timer
 
     def tick(self) -> None:
         """Do what is due; see ``MemoryEngine.tick``."""
         while self._due and self._due[0][0] <= self.clock.monotonic():
-            _, _, action = heapq.heappop(self._due)
-            action()
+            action = heapq.heappop(self._due)[2].action
+            if action is not None:
+                action()
         self._arm()
 
     def attach(self) -> None:

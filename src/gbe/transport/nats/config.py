@@ -13,7 +13,8 @@ class NatsConfig:
     """A NATS connection. Durations in seconds, sizes in bytes.
 
     Attributes:
-        urls: ``nats://host:port`` or ``tls://host:port``, every server of the cluster or some of them.
+        urls: ``nats://host:port`` or ``tls://host:port``, every server of the cluster or some of them. Credentials in
+            the first that has some (``user:password@`` or ``token@``, percent-encoded) count for all servers.
         user, password: credentials of the account, when it has them.
         token: an authorization token, instead of user and password.
         credentials_file: a ``.creds`` file (JWT and NKEY seed).
@@ -32,7 +33,7 @@ class NatsConfig:
         max_queued_bytes: publishes waiting for the engine beyond this many payload bytes wait for their turn.
     """
 
-    urls: tuple[str, ...]
+    urls: tuple[str, ...] = field(repr=False)  # may hold credentials
     user: str | None = None
     password: str | None = field(default=None, repr=False)
     token: str | None = field(default=None, repr=False)
@@ -58,7 +59,7 @@ class NatsConfig:
             raise ConfigError("nats: urls is empty; expected at least one nats://host:port")
         for url in self.urls:
             if not url.startswith(("nats://", "tls://")):
-                raise ConfigError(f"nats: {url.partition('@')[2] or url!r} is not a nats:// or tls:// URL")
+                raise ConfigError(f"nats: {url.rpartition('@')[2]!r} is not a nats:// or tls:// URL")
         if self.tls_key is not None and self.tls_cert is None:
             raise ConfigError("nats: tls_key is set without tls_cert")
         for path in (self.credentials_file, self.tls_ca, self.tls_cert, self.tls_key):

@@ -4,10 +4,13 @@ import asyncio
 import itertools
 import json
 import logging
+import re
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import msgspec
 import nats.errors
@@ -15,9 +18,17 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from gbe.errors import TransportClosedError, TransportUnavailableError
+from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError
 from gbe.transport.nats.config import NatsConfig
-from gbe.transport.nats.errors import ApiError, ApiErrorBody, NoRespondersError, described, translated
+from gbe.transport.nats.errors import (
+    PASSING,
+    ApiError,
+    ApiErrorBody,
+    NoRespondersError,
+    NotPermittedError,
+    described,
+    translated,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +37,11 @@ T = TypeVar("T")
 ReplyHandler = Callable[[Msg], None]
 _API: Final = "$JS.API."
 _CLOSE_TIMEOUT: Final = 5.0
+_RETIRE_TIMEOUT: Final = 2.0
+_RETIRED_FOR: Final = 1.0
+_COMPLAINT_INTERVAL: Final = 10.0  # the same trouble is logged once in so many seconds
+_VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+_LEADER_ELECTED: Final = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED"
 
 
 class _ApiReply(msgspec.Struct):
@@ -41,6 +57,59 @@ def status_of(msg: Msg) -> str:
     return headers.get("Status", "") if headers and not msg.data else ""
 
 
+class _RefusedError(Exception):
+    """The server is there and does not want us: another try changes nothing."""
+
+
+class _Client(Client):
+    """nats-py, corrected where it would give up for good, or speak in clear where TLS was asked for."""
+
+    wants_tls = False
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection and self.wants_tls and not info.get("tls_required"):
+            # nats-py would go on without encryption and send the credentials
+            if not info.get("tls_available"):
+                raise nats.errors.Error("TLS is configured, but the server does not offer it")
+            info["tls_required"] = True
+        await super()._process_info(info, initial_connection)
+
+    async def _process_err(self, err_msg: str) -> None:
+        # nats-py ends the client for good on most of these, an expired user or a revoked one for instance. Where the
+        # server ends the connection we see that anyway, and reconnect, with the credentials file as it is by then.
+        if "stale connection" in err_msg.lower():
+            await super()._process_err(err_msg)
+        else:
+            await self._error_cb(nats.errors.Error(err_msg.strip("'")))
+
+    async def _process_pong(self) -> None:
+        # nats-py answers also those who have stopped waiting (a flush that timed out or was cancelled), and the error
+        # that this raises ends its read loop: the connection would stay deaf until it is found stale
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def _read_loop(self) -> None:
+        await super()._read_loop()
+        if self.is_connected and asyncio.current_task() is self._reading_task:  # it stumbled over what it read
+            await self._process_op_err(nats.errors.ProtocolError())
+
+    async def _attempt_reconnect(self) -> None:
+        # nats-py waits until what is not sent yet has left, and a half-open connection lets nothing leave for minutes
+        self.abort()
+        await super()._attempt_reconnect()
+
+    async def _connect_to_server(self, s: Any) -> None:
+        self.abort()  # what an attempt that failed half-way left open
+        await super()._connect_to_server(s)
+
+    def abort(self) -> None:
+        """Drop the socket, if there is one, with what waits to be sent."""
+        writer = getattr(self._transport, "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()
+
+
 class NatsConnection:
     """A nats-py client with what the rest of this package needs around it.
 
@@ -50,14 +119,20 @@ class NatsConnection:
 
     def __init__(self, config: NatsConfig) -> None:
         self.config = config
-        self._client = Client()
+        self._client = _Client()
         self._inbox = ""
         self._handlers: dict[str, ReplyHandler] = {}
         self._tokens = itertools.count(1)
         self._outgoing: list[bytes] = []
         self._reconnect_listeners: dict[int, Callable[[], None]] = {}
         self._listener_ids = itertools.count()
+        self._retired: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._complaints: dict[str, float] = {}  # text → when it was logged
+        self._permissions: dict[str, list[asyncio.Future[None]]] = {}  # who waits for leave to do what
+        self._refusal_listeners: list[Callable[[str, str], None]] = []
+        self._leader_listeners: dict[int, tuple[str, Callable[[], None]]] = {}
+        self._watches_leaders = False
 
     @property
     def is_connected(self) -> bool:
@@ -76,14 +151,27 @@ class NatsConnection:
             TransportUnavailableError: no server answered within ``connect_timeout``, or it refused the credentials.
         """
         config = self.config
-        first_error: list[Exception] = []
+        user, password, token = self._credentials()
+        servers = [_without_credentials(url) for url in config.urls]
+        opening = True
+        reason: Exception | None = None  # the most telling one
+        refusing: set[str] = set()
 
         async def on_error(exc: Exception) -> None:
-            first_error.append(exc)
-            del first_error[1:]
+            nonlocal reason
             if self._closing or isinstance(exc, nats.errors.UnexpectedEOF):
                 return
-            logger.warning("nats: %s", described(exc))
+            if not opening:
+                self._complain(exc)
+                return
+            if reason is None or _is_refusal(exc):
+                reason = exc
+            logger.debug("nats: %s", _plain(exc))
+            if _is_refusal(exc):
+                refusing.add(self._address)
+                # credentials are the cluster's; a certificate is one server's, and the others may do better
+                if not isinstance(exc, OSError) or refusing >= {urlsplit(url).netloc for url in servers}:
+                    raise _RefusedError
 
         async def on_disconnect() -> None:
             if self._closing:
@@ -91,19 +179,20 @@ class NatsConnection:
             logger.warning("nats: connection lost, reconnecting")
             if config.locate is not None:
                 with suppress(Exception):  # the engine may be restarting; its old address is the best guess
-                    self._client.set_server_pool(list(config.locate()))
+                    self._client.set_server_pool([_without_credentials(url) for url in config.locate()])
 
         async def on_reconnect() -> None:
             logger.info("nats: connected again", extra={"server": self.server_name})
+            self._complaints.clear()
             for listener in list(self._reconnect_listeners.values()):
                 listener()
 
         options: dict[str, Any] = {
-            "servers": list(config.urls),
+            "servers": servers,
             "name": config.name,
-            "user": config.user,
-            "password": config.password,
-            "token": config.token,
+            "user": user,
+            "password": password,
+            "token": token,
             "user_credentials": str(config.credentials_file) if config.credentials_file else None,
             "tls": config.ssl_context(),
             "connect_timeout": 2,
@@ -116,21 +205,73 @@ class NatsConnection:
             "disconnected_cb": on_disconnect,
             "reconnected_cb": on_reconnect,
         }
+        self._client.wants_tls = options["tls"] is not None
         try:
             async with asyncio.timeout(config.connect_timeout):
                 await self._client.connect(**options)
-        except (TimeoutError, nats.errors.Error, OSError) as exc:
+        except (TimeoutError, nats.errors.Error, OSError, _RefusedError) as exc:
             await self._abandon()
-            reason = first_error[0] if first_error else exc
-            servers = ", ".join(url.rpartition("@")[2].removeprefix("nats://") for url in config.urls)
-            raise TransportUnavailableError(f"no NATS server at {servers}: {described(reason)}") from exc
+            shown = ", ".join(url.removeprefix("nats://") for url in servers)
+            what = "cannot connect to the NATS server" if refusing else "no NATS server"
+            raise TransportUnavailableError(f"{what} at {shown}: {_plain(reason or exc)}") from exc
+        opening = False
         self._inbox = self._client.new_inbox() + "."
-        await self._client.subscribe(f"{self._inbox}*", cb=self._on_reply)
+        try:
+            await self.subscribe(f"{self._inbox}*", self._on_reply)
+        except BaseException:
+            await self._abandon()
+            raise
+
+    def _credentials(self) -> tuple[str | None, str | None, str | None]:
+        """User, password and token: of the configuration, else those in the first URL that has some.
+
+        They count for every server: nats-py would forget those of a URL with the servers that the cluster names.
+        """
+        config = self.config
+        if config.user is None and config.token is None and config.credentials_file is None:
+            for parts in map(urlsplit, config.urls):
+                if parts.username and parts.password is not None:
+                    return unquote(parts.username), unquote(parts.password), None
+                if parts.username:
+                    return None, None, unquote(parts.username)
+        return config.user, config.password, config.token
+
+    @property
+    def _address(self) -> str:
+        server = self._client._current_server  # noqa: SLF001
+        return server.uri.netloc if server else ""
+
+    def _complain(self, exc: Exception) -> None:
+        """Log what went wrong, and tell whoever waits for a permission that it was refused."""
+        text = _plain(exc)
+        now = time.monotonic()
+        if now >= self._complaints.get(text, 0.0):
+            if len(self._complaints) >= 100:
+                self._complaints.clear()
+            self._complaints[text] = now + _COMPLAINT_INTERVAL
+            logger.warning("nats: %s", text)
+        violation = _VIOLATION.search(text)
+        if violation is None:
+            return
+        kind, subject = violation[1].lower(), violation[2].lower()  # nats-py has lowered it already
+        for waiting in self._permissions.get(f"{kind} {subject}", []):
+            if not waiting.done():
+                waiting.set_exception(NotPermittedError(text))
+        if kind == "publish":
+            for listener in self._refusal_listeners:
+                listener(subject, text)
 
     async def _abandon(self) -> None:
         self._closing = True
+        socket = self._client._transport  # noqa: SLF001
+        if socket is not None and not self._client.is_connected:
+            # after a failed TLS handshake asyncio never reports this one closed, and nats-py would wait for it
+            socket.close()  # type: ignore[no-untyped-call]
+            self._client._transport = None  # noqa: SLF001
         with suppress(Exception):
-            await self._client.close()
+            async with asyncio.timeout(_CLOSE_TIMEOUT):
+                await self._client.close()
+        self._client.abort()
 
     async def close(self) -> None:
         """Send what is queued, then close. Safe to repeat."""
@@ -140,6 +281,8 @@ class NatsConnection:
             self._write_out()
             with suppress(nats.errors.Error, TimeoutError, OSError):
                 await self._client.flush(timeout=2)
+        for task in self._retired:
+            task.cancel()
         await self._abandon()
         self._handlers.clear()
 
@@ -165,6 +308,37 @@ class NatsConnection:
         key = next(self._listener_ids)
         self._reconnect_listeners[key] = listener
         return lambda: self._reconnect_listeners.pop(key, None) and None
+
+    def on_refusal(self, listener: Callable[[str, str], None]) -> None:
+        """Call ``listener`` with the subject, in lower case, and the server's words when it refuses a publish."""
+        self._refusal_listeners.append(listener)
+
+    async def on_new_leader(self, stream: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when a cluster has elected a leader for a stream. Returns the function that stops this.
+
+        What the former leader has stored and not republished any more is then only to be found in the stream.
+        """
+        key = next(self._listener_ids)
+        self._leader_listeners[key] = (stream, listener)
+        if self.is_clustered and not self._watches_leaders:
+            self._watches_leaders = True
+            try:
+                await self.subscribe(f"{_LEADER_ELECTED}.*", self._on_leader)
+            except TransportUnavailableError as exc:
+                self._watches_leaders = False
+                logger.warning("nats: tails are not told of new leaders: %s", exc)
+        return lambda: self._leader_listeners.pop(key, None) and None
+
+    async def _on_leader(self, msg: Msg) -> None:
+        stream = msg.subject[len(_LEADER_ELECTED) + 1 :]
+        for wanted, listener in list(self._leader_listeners.values()):
+            if wanted == stream:
+                listener()
+
+    @property
+    def is_clustered(self) -> bool:
+        """Whether the server belongs to a cluster, where a replica may lag behind its leader."""
+        return "cluster" in self._client._server_info  # noqa: SLF001
 
     def new_inbox(self) -> str:
         """A subject prefix that nobody else uses, for a subscription of one's own."""
@@ -232,15 +406,24 @@ class NatsConnection:
                 done.set_result(None)
 
         reply = self.expect(on_reply)
+        permission = f"publish {subject.lower()}"
+        self._permissions.setdefault(permission, []).append(done)
         try:
             async with asyncio.timeout(self.config.request_timeout if timeout is None else timeout):
                 await self._client.publish(subject, payload, reply=reply)
                 await done
         finally:
             self.forget(reply)
+            self._no_longer_waits(permission, done)
         if status_of(replies[-1]) == "503":
             raise NoRespondersError(subject)
         return replies
+
+    def _no_longer_waits(self, permission: str, waiting: asyncio.Future[None]) -> None:
+        others = self._permissions[permission]
+        others.remove(waiting)
+        if not others:
+            del self._permissions[permission]
 
     async def api(self, endpoint: str, body: Mapping[str, object] | None = None) -> bytes:
         """One request to the JetStream API; sent again while the server does not answer, until the deadline.
@@ -250,11 +433,15 @@ class NatsConnection:
             TransportUnavailableError: no answer before ``request_timeout`` was over.
         """
         payload = json.dumps(body).encode() if body else b""
-        data = (await self.retrying(lambda timeout: self.request(_API + endpoint, payload, timeout=timeout))).data
-        error = _error_decoder.decode(data).error
-        if error is not None:
-            raise ApiError(error)
-        return data
+
+        async def attempt(timeout: float) -> bytes:
+            data = (await self.request(_API + endpoint, payload, timeout=timeout)).data
+            error = _error_decoder.decode(data).error
+            if error is not None:
+                raise ApiError(error)
+            return data
+
+        return await self.retrying(attempt)
 
     async def retrying(self, attempt: Callable[[float], Awaitable[T]]) -> T:
         """Repeat an idempotent request until it is answered or ``request_timeout`` is over.
@@ -266,7 +453,9 @@ class NatsConnection:
             left = deadline - time.monotonic()
             try:
                 return await attempt(min(left, self.config.retry_after))
-            except (TimeoutError, nats.errors.OutboundBufferLimitError, NoRespondersError):
+            except (TimeoutError, nats.errors.OutboundBufferLimitError, NoRespondersError, ApiError) as exc:
+                if isinstance(exc, ApiError) and exc.err_code not in PASSING:
+                    raise
                 if time.monotonic() + 0.05 >= deadline:
                     raise
                 await asyncio.sleep(0.05)
@@ -276,13 +465,30 @@ class NatsConnection:
         with translated("flush"):
             self._write_out()
             # a PING that went down with its connection is never answered: try again on the next one
-            await self.retrying(lambda timeout: self._client.flush(timeout=max(1, round(timeout))))
+            await self.retrying(self._ping)
+
+    async def _ping(self, timeout: float) -> None:
+        async with asyncio.timeout(timeout):
+            while not self._client.is_connected:  # nats-py would return at once, as if all were well
+                if self.is_closed:
+                    raise TransportClosedError("the transport is closed")
+                await asyncio.sleep(0.01)
+            await self._client.flush(timeout=60)
 
     async def subscribe(self, subject: str, handler: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """A core subscription that survives reconnects; it stands on the server when this returns."""
-        with translated(f"subscribe to {subject}"):
-            subscription = await self._client.subscribe(subject, cb=handler)
-        await self.flush()
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        permission = f"subscription {subject.lower()}"
+        self._permissions.setdefault(permission, []).append(refused)
+        try:
+            with translated(f"subscribe to {subject}"):
+                subscription = await self._client.subscribe(subject, cb=handler)
+                await self.flush()
+                if refused.done():
+                    await self.unsubscribe([subscription])
+                    refused.result()
+        finally:
+            self._no_longer_waits(permission, refused)
         return subscription
 
     async def unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
@@ -290,3 +496,43 @@ class NatsConnection:
         for subscription in subscriptions:
             with suppress(nats.errors.Error, OSError):
                 await subscription.unsubscribe()
+
+    async def retire(self, subscription: Subscription) -> None:
+        """Give a subscription up, but go on handling what the server has already sent to it; never raises.
+
+        The server may deliver a moment after it has processed the UNSUB and answered a PING behind it: whoever looked
+        the subscription up before still sends. Such a message must not fall on the floor, so our end stays open for a
+        while.
+        """
+        if not self.is_connected:
+            await self.unsubscribe([subscription])
+            return
+        self.write(b"UNSUB %d\r\n" % subscription._id)  # noqa: SLF001
+        with suppress(TransportError):
+            async with asyncio.timeout(_RETIRE_TIMEOUT):
+                await self.flush()
+        task = asyncio.get_running_loop().create_task(self._forget_later(subscription), name="gbe.nats.retired")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _forget_later(self, subscription: Subscription) -> None:
+        await asyncio.sleep(_RETIRED_FOR)
+        await self.unsubscribe([subscription])
+
+
+def _without_credentials(url: str) -> str:
+    parts: SplitResult = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _is_refusal(exc: Exception) -> bool:
+    """Whether a server answered that it does not want us, or we do not trust it."""
+    if isinstance(exc, OSError):
+        return isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    text = str(exc).lower()
+    return "authorization" in text or "authentication" in text or "tls" in text
+
+
+def _plain(exc: Exception) -> str:
+    """An error's text without nats-py's own decoration."""
+    return described(exc).removeprefix("nats: ").strip("' ")

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -25,8 +25,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gbe.envelope import Envelope
-from gbe.errors import ConfigError, MessageNotFoundError, TransportError
-from gbe.ids import ulid_time_ms
+from gbe.errors import ConfigError, TransportError
 from gbe.schemas import deadletter
 from gbe.subjects import overlaps
 from gbe.transport.base import (
@@ -39,22 +38,26 @@ from gbe.transport.base import (
     FromTime,
     Lag,
     Start,
-    Transport,
     deadletter_for,
     deadletter_subject,
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.connection import NatsConnection, status_of
-from gbe.transport.nats.errors import CONSUMER_NOT_FOUND, ApiError, translated
+from gbe.transport.nats.errors import CONSUMER_EXISTS, CONSUMER_NOT_FOUND, ApiError, translated
 from gbe.transport.nats.history import History, rfc3339
 from gbe.transport.nats.streams import StreamRegistry
 
 logger = logging.getLogger(__name__)
 
+StoreLetter = Callable[[str, bytes, str, str | None], Awaitable[None]]
+"""Stores a dead letter: subject, payload, idempotency key, trace context."""
+
 _NANO: Final = 1_000_000_000
 _PULL_EXPIRES: Final = 30 * _NANO
 _HEARTBEAT: Final = 5 * _NANO  # the engine's sign of life on an open pull; two missed mean that it forgot the pull
 _CHECK_INTERVAL: Final = 1.0
+_WAITED_LITTLE: Final = 0.95  # of the ack timeout left on handing over: not worth a message to the engine
+_EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in this member is kept for it
 _ACK_TOKENS: Final = 9  # $JS.ACK.stream.consumer.delivered.sequence.consumer sequence.nanoseconds.pending
 
 
@@ -96,10 +99,12 @@ class AckSubject:
 class _Puller:
     """One stream's part of a member: how many messages are asked for and not here yet, and how many are held."""
 
-    __slots__ = ("asked", "held", "restoring", "seen", "stream")
+    __slots__ = ("asked", "held", "inbox", "restoring", "seen", "stream", "subscription")
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
+        self.inbox = ""
+        self.subscription: Subscription | None = None
         self.asked = self.held = 0
         self.seen = time.monotonic()
         self.restoring = False
@@ -121,7 +126,9 @@ class NatsDelivery(Delivery):
         self._member.answer(self, b"+ACK")
 
     async def _nak(self, delay: float) -> None:
-        if self.attempt >= self._member.options.max_deliver:
+        if self.expires_at <= time.monotonic():
+            self._member.release(self)  # the message is another delivery's by now: do not take it from there
+        elif self.attempt >= self._member.options.max_deliver:
             await self._dead_letter(f"not acknowledged in {self.attempt} deliveries")
         elif delay > 0:
             self._member.answer(self, b'-NAK {"delay": %d}' % round(delay * _NANO))
@@ -137,8 +144,7 @@ class NatsDelivery(Delivery):
         self._member.answer(self, b"+TERM")
 
     async def _in_progress(self) -> None:
-        self.expires_at = time.monotonic() + self._member.options.ack_timeout
-        self._member.say(self, b"+WPI")
+        self._member.extend(self)
 
 
 class NatsConsumption(Consumption):
@@ -146,16 +152,16 @@ class NatsConsumption(Consumption):
 
     def __init__(
         self,
-        transport: Transport,
         connection: NatsConnection,
         groups: "GroupRegistry",
         pattern: str,
         group: str,
         options: ConsumeOptions,
+        store_letter: StoreLetter,
         on_settled: "Callable[[NatsConsumption], object]",
     ) -> None:
-        self._transport, self._connection, self._groups = transport, connection, groups
-        self._on_settled = on_settled
+        self._connection, self._groups = connection, groups
+        self._store_letter, self._on_settled = store_letter, on_settled
         self._pattern, self.group, self.options = pattern, group, options
         self._durable = durable_name(group, pattern)
         self._ready: deque[NatsDelivery] = deque()
@@ -163,8 +169,6 @@ class NatsConsumption(Consumption):
         self._held: set[NatsDelivery] = set()
         self._pullers: dict[str, _Puller] = {}
         self._share = options.max_inflight
-        self._inbox = connection.new_inbox()
-        self._subscriptions: list[Subscription] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stop_listening: Callable[[], None] = lambda: None
         self._stopped = False
@@ -172,6 +176,14 @@ class NatsConsumption(Consumption):
     # -- life
 
     async def __aenter__(self) -> Self:
+        try:
+            await self._join()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def _join(self) -> None:
         streams = await self._groups.ensure(self._pattern, self.group, self.options)
         if len(streams) > self.options.max_inflight:
             raise ConfigError(
@@ -180,11 +192,11 @@ class NatsConsumption(Consumption):
             )
         self._share = self.options.max_inflight // len(streams)
         self._pullers = {stream: _Puller(stream) for stream in streams}
-        self._subscriptions.append(await self._connection.subscribe(f"{self._inbox}.*", self._on_message))
+        for puller in self._pullers.values():
+            await self._listen(puller)
         self._stop_listening = self._connection.on_reconnect(self._pull_afresh)
         self._spawn(self._watch())
         self._pull_all()
-        return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -199,10 +211,13 @@ class NatsConsumption(Consumption):
         self._stop_listening()
         for task in list(self._tasks):
             task.cancel()
-        await self._connection.unsubscribe(self._subscriptions)
+        self._arrived.set()
+        # first this, so that what is returned does not come here again; what was on its way is returned on arrival
+        await asyncio.gather(
+            *(self._connection.retire(p.subscription) for p in self._pullers.values() if p.subscription)
+        )
         while self._ready:
             self.answer(self._ready.popleft(), b"-NAK")
-        self._arrived.set()
         if not self._held:
             self._on_settled(self)  # nothing is left to drain
         if self._connection.is_connected:
@@ -213,7 +228,9 @@ class NatsConsumption(Consumption):
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
         deadline = time.monotonic() + timeout
-        while self._held and time.monotonic() < deadline and self._connection.is_connected:
+        while self._connection.is_connected and (now := time.monotonic()) < deadline:
+            if all(delivery.expires_at <= now for delivery in self._held):
+                break  # the engine has taken them back
             await asyncio.sleep(0.01)
         for delivery in list(self._held):
             self.answer(delivery, b"-NAK")
@@ -229,12 +246,30 @@ class NatsConsumption(Consumption):
         return self
 
     async def __anext__(self) -> Delivery:
-        while not self._ready:
+        while True:
             if self._stopped:
                 raise StopAsyncIteration
+            while self._ready:
+                delivery = self._ready.popleft()
+                if self._is_fresh(delivery):
+                    return delivery
             self._arrived.clear()
             await self._arrived.wait()
-        return self._ready.popleft()
+
+    def _is_fresh(self, delivery: NatsDelivery) -> bool:
+        """Whether the group still counts on this delivery; then its whole ack timeout begins now."""
+        now = time.monotonic()
+        if delivery.expires_at <= now:
+            self.release(delivery)
+            return False
+        if now > delivery.expires_at - _WAITED_LITTLE * self.options.ack_timeout:
+            self.extend(delivery)
+        return True
+
+    def extend(self, delivery: NatsDelivery) -> None:
+        """The ack timeout of a delivery starts again now."""
+        delivery.expires_at = time.monotonic() + self.options.ack_timeout
+        self.say(delivery, b"+WPI")
 
     def say(self, delivery: NatsDelivery, word: bytes) -> None:
         """Send one word of the acknowledgement protocol (+ACK, -NAK, +WPI, +TERM)."""
@@ -243,9 +278,10 @@ class NatsConsumption(Consumption):
     def answer(self, delivery: NatsDelivery, word: bytes) -> None:
         """End a delivery on the engine, and use its place for the next."""
         self.say(delivery, word)
-        self._release(delivery)
+        self.release(delivery)
 
-    def _release(self, delivery: NatsDelivery) -> None:
+    def release(self, delivery: NatsDelivery) -> None:
+        """The place of a delivery is free, whatever the engine thinks of the message."""
         if delivery in self._held:
             self._held.discard(delivery)
             delivery.puller.held -= 1
@@ -258,11 +294,8 @@ class NatsConsumption(Consumption):
         """Store the dead letter; returns when the engine has it."""
         letter = deadletter_for(delivery, reason, time.time_ns() // 1_000_000)
         envelope = delivery.envelope
-        await self._transport.publish(
-            deadletter_subject(envelope.subject),
-            deadletter.encode(letter),
-            idempotency_key=letter.id,
-            traceparent=envelope.traceparent,
+        await self._store_letter(
+            deadletter_subject(envelope.subject), deadletter.encode(letter), letter.id, envelope.traceparent
         )
         logger.warning(
             "message dead-lettered: %s",
@@ -288,21 +321,31 @@ class NatsConsumption(Consumption):
         puller.asked += room
         request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (room, _PULL_EXPIRES, _HEARTBEAT)
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{puller.stream}.{self._durable}"
-        self._connection.write(wire.plain_frame(subject, f"{self._inbox}.{puller.stream}", request))
+        self._connection.write(wire.plain_frame(subject, puller.inbox, request))
 
-    async def _on_message(self, msg: Msg) -> None:
-        if self._stopped:
-            return
-        if msg.reply:
-            self._on_delivery(msg)
-        else:
-            self._on_status(msg, self._pullers[msg.subject.rpartition(".")[2]])
+    async def _listen(self, puller: _Puller) -> None:
+        """Give a puller a new inbox. What the engine still keeps of requests to the old one ends with that."""
+        if puller.subscription is not None:
+            retired, puller.subscription = puller.subscription, None
+            await self._connection.retire(retired)
+        inbox = puller.inbox = self._connection.new_inbox()
 
-    def _on_delivery(self, msg: Msg) -> None:
+        async def on_message(msg: Msg) -> None:
+            was_asked = inbox == puller.inbox  # and not by a request that is given up since
+            if self._stopped:
+                if msg.reply:
+                    self._connection.write(wire.plain_frame(msg.reply, "", b"-NAK"))
+            elif msg.reply:
+                puller.asked -= was_asked and puller.asked > 0
+                self._on_delivery(msg, puller)
+            elif was_asked:
+                self._on_status(msg, puller)
+
+        puller.subscription = await self._connection.subscribe(inbox, on_message)
+
+    def _on_delivery(self, msg: Msg, puller: _Puller) -> None:
         about = AckSubject(msg.reply)
-        puller = self._pullers[about.stream]
         puller.seen = time.monotonic()
-        puller.asked = max(0, puller.asked - 1)
         puller.held += 1
         envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
         delivery = NatsDelivery(envelope, about.attempt, self, puller, msg.reply)
@@ -320,9 +363,12 @@ class NatsConsumption(Consumption):
         delivery.attempt = self.options.max_deliver
         try:
             await delivery.dead_letter(f"no answer within {self.options.ack_timeout:g} s, {delivery.attempt} times")
+        except asyncio.CancelledError:
+            self.answer(delivery, b"-NAK")  # this member leaves: the next one does it
+            raise
         except TransportError as exc:
             logger.warning("dead letter not stored, the message stays: %s", exc)
-            self._release(delivery)  # it comes back after the ack timeout, and is tried again
+            self.release(delivery)  # it comes back after the ack timeout, and is tried again
 
     def _on_status(self, msg: Msg, puller: _Puller) -> None:
         puller.seen = time.monotonic()
@@ -357,6 +403,7 @@ class NatsConsumption(Consumption):
             while True:
                 try:
                     await self._groups.ensure_on(puller.stream, self._pattern, self.group, self.options)
+                    await self._listen(puller)
                     break
                 except TransportError as exc:
                     logger.warning("consumer not restored yet: %s", exc, extra={"group": self.group})
@@ -367,12 +414,17 @@ class NatsConsumption(Consumption):
         self._pull(puller)
 
     async def _watch(self) -> None:
-        """Free the places of deliveries that nobody answered, and notice pulls that the engine has forgotten."""
+        """Keep what waits here for its turn, free the places of deliveries that nobody answered, and notice pulls that
+        the engine has forgotten."""
         while True:
             await asyncio.sleep(min(_CHECK_INTERVAL, self.options.ack_timeout / 4))
             now = time.monotonic()
+            for delivery in self._ready:
+                left = delivery.expires_at - now
+                if 0 < left < _EXTEND_BELOW * self.options.ack_timeout and self._connection.is_connected:
+                    self.extend(delivery)
             for delivery in [d for d in self._held if d.expires_at <= now and d not in self._ready]:
-                self._release(delivery)
+                self.release(delivery)
             for puller in self._pullers.values():
                 silent = now - puller.seen
                 if puller.asked and silent > 2.5 * _HEARTBEAT / _NANO and self._connection.is_connected:
@@ -390,18 +442,19 @@ class GroupRegistry:
     async def ensure(self, pattern: str, group: str, options: ConsumeOptions) -> list[str]:
         """Create what is missing of a group's subscription; returns the streams it spans."""
         streams = await self._streams.required(pattern)
-        if isinstance(options.start, AfterId):
-            options = replace(options, start=await self._after_id(streams, pattern, options.start))
+        anchor = None
         for stream in streams:
-            await self.ensure_on(stream, pattern, group, options)
+            start = options.start
+            # the start of a group that exists does not matter any more, and its message may be gone
+            if isinstance(start, AfterId) and not await self._exists(stream, pattern, group):
+                anchor = anchor or await self._history.anchor([pattern], start.id)
+                start = anchor.start_in(stream)
+            await self.ensure_on(stream, pattern, group, replace(options, start=start))
         return streams
 
-    async def _after_id(self, streams: list[str], pattern: str, start: AfterId) -> AfterPosition | FromTime:
-        for stream in streams:
-            position = await self._history.locate_in(stream, pattern, start.id)
-            if position is not None:
-                return AfterPosition(position) if len(streams) == 1 else FromTime(ulid_time_ms(start.id))
-        raise MessageNotFoundError(start.id)
+    async def _exists(self, stream: str, pattern: str, group: str) -> bool:
+        with translated(f"consumer {group} of {pattern}"):
+            return await self._info(stream, durable_name(group, pattern)) is not None
 
     async def ensure_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
         """Create or update the consumer on one stream. A consumer that exists keeps its place."""
@@ -409,13 +462,28 @@ class GroupRegistry:
         ack_wait = round(options.ack_timeout * _NANO)
         with translated(f"consumer {group} of {pattern}"):
             current = await self._info(stream, name)
-            if current is not None and current.config.get("ack_wait") == ack_wait:
-                return
-            config = current.config if current is not None else _new_consumer(name, pattern, group, options.start)
-            config["ack_wait"] = ack_wait
+            if current is None:
+                config = _new_consumer(name, pattern, group, options.start) | {"ack_wait": ack_wait}
+                if await self._create(stream, name, config):
+                    return
+                current = await self._info(stream, name)
+            if current is not None and current.config.get("ack_wait") != ack_wait:
+                config = current.config | {"ack_wait": ack_wait}
+                await self._connection.api(
+                    f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": "update"}
+                )
+
+    async def _create(self, stream: str, name: str, config: dict[str, Any]) -> bool:
+        """Whether the consumer was made; it is not when another member was faster and wanted another one."""
+        try:
             await self._connection.api(
-                f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": ""}
+                f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": "create"}
             )
+        except ApiError as exc:
+            if exc.err_code != CONSUMER_EXISTS:
+                raise
+            return False
+        return True
 
     async def _info(self, stream: str, name: str) -> ConsumerInfo | None:
         try:

@@ -22,7 +22,13 @@ STREAM_NOT_FOUND: Final = 10059
 STREAM_NAME_IN_USE: Final = 10058
 SUBJECTS_OVERLAP: Final = 10065
 DUPLICATE_IN_BATCH: Final = 10201
+DUPLICATE_IN_PROCESS: Final = 10158
 NO_MESSAGE_FOUND: Final = 10037
+PASSING: Final = frozenset({10008, 10009})
+"""JetStream of the cluster has no leader at this moment, or asked the wrong server: the next try may succeed."""
+STREAM_INVALID_CONFIG: Final = 10052
+REPLICAS_NOT_SUPPORTED: Final = 10074
+_WRONG_CONFIG: Final = {STREAM_INVALID_CONFIG, REPLICAS_NOT_SUPPORTED}  # the engine calls them its own errors (500)
 
 
 class ApiErrorBody(msgspec.Struct, frozen=True):
@@ -39,6 +45,10 @@ class ApiError(Exception):
     def __init__(self, body: ApiErrorBody) -> None:
         self.code, self.err_code, self.description = body.code, body.err_code, body.description
         super().__init__(f"{body.description} (JetStream error {body.err_code})")
+
+
+class NotPermittedError(Exception):
+    """The account may not publish or subscribe to a subject that we need; stays inside this package."""
 
 
 class NoRespondersError(Exception):
@@ -60,9 +70,11 @@ def translated(what: str, *, configuring: bool = False) -> Iterator[None]:
     except ApiError as exc:
         if exc.err_code == STREAM_NOT_FOUND:
             raise StreamNotFoundError(what) from exc
-        if configuring and 400 <= exc.code < 500:
+        if configuring and (400 <= exc.code < 500 or exc.err_code in _WRONG_CONFIG):
             raise StreamConfigError(f"{what}: the engine refuses: {exc}") from exc
         raise TransportUnavailableError(f"{what}: {exc}") from exc
+    except NotPermittedError as exc:
+        raise TransportUnavailableError(f"{what}: the server's permissions do not allow it: {exc}") from exc
     except nats.errors.ConnectionClosedError as exc:
         raise TransportClosedError(f"{what}: the connection is closed") from exc
     except (TimeoutError, nats.errors.TimeoutError, NoRespondersError) as exc:

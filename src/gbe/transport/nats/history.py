@@ -3,9 +3,13 @@ other subjects have stored."""
 
 import asyncio
 import json
-from datetime import UTC, datetime
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from nats.aio.msg import Msg
 
 from gbe.errors import MessageNotFoundError, TransportUnavailableError
@@ -24,7 +28,7 @@ from gbe.transport.base import (
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.connection import NatsConnection, status_of
-from gbe.transport.nats.errors import translated
+from gbe.transport.nats.errors import NO_MESSAGE_FOUND, ApiError, translated
 from gbe.transport.nats.streams import StreamRegistry
 
 PAGE: Final = 1000  # messages in one request; the engine takes no more
@@ -32,7 +36,31 @@ PAGE_BYTES: Final = 8 * 1024 * 1024
 # An id's own time is its maker's clock, just before the publish. The first window holds nearly every id; the second
 # allows for clocks that disagree and for publishes that waited for an engine.
 _WINDOWS_MS: Final = ((100, 15_000), (30_000, 60_000))
-_LAGGING_REPLICA: Final = (0.01, 0.05, 0.25, 1.0)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MS: Final = 253_402_300_799_000  # the end of the year 9999
+_LAGGING_REPLICA: Final = 0.02  # pause before a replica that lags is asked again
+_LEADER_PATIENCE: Final = 2.0  # how long a reader waits for a leader before it takes a replica's word
+
+
+class _Place(msgspec.Struct):
+    seq: int
+
+
+class _Gotten(msgspec.Struct):
+    message: _Place
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A stored message to start behind: its stream, its place there, and its time (unix ms) for other streams."""
+
+    stream: str
+    sequence: int
+    stored_ms: int
+
+    def start_in(self, stream: str) -> AfterPosition | FromTime:
+        """Where to start in a stream: sequences of different streams do not compare."""
+        return AfterPosition(Position(self.sequence)) if stream == self.stream else FromTime(self.stored_ms)
 
 
 class History:
@@ -46,54 +74,115 @@ class History:
         """See ``Transport.read``."""
         stream = await self._streams.of_subject(subject)
         if start is Edge.LATEST:
-            page = _before(await self._fetch(stream, {"last_by_subj": subject}), stop)
+            page = _before(await self._newest(stream, subject), stop)
             return [wire.stored_message(msg.data, msg.headers or {}) for msg in page][:limit]
-        begin = await self._begin(subject, start)
+        begin: dict[str, Any] | None = await self._begin(subject, start)
         found: list[StoredMessage] = []
-        while len(found) < limit:
-            size = min(PAGE, limit - len(found))
-            page = await self._fetch(stream, {**begin, "next_by_subj": subject, "batch": size, "max_bytes": PAGE_BYTES})
+        while begin is not None and len(found) < limit:
+            page, begin = await self._page(stream, subject, begin, min(PAGE, limit - len(found)))
             inside = _before(page, stop)
             found.extend(wire.stored_message(msg.data, msg.headers or {}) for msg in inside)
-            if not page or len(inside) < len(page) or _is_last(page):
+            if len(inside) < len(page):
                 break
-            begin = {"seq": int((page[-1].headers or {})[wire.SEQUENCE]) + 1}
         return found
 
-    async def between(self, subject: str, after: int, up_to: int) -> list[StoredMessage]:
-        """Up to a page of the messages behind sequence ``after`` up to ``up_to``, where something is known to be.
-
-        A replica that answers may lag behind the one that told us, so an empty answer is asked again for a while.
-        """
-        for pause in (*_LAGGING_REPLICA, None):
-            page = await self.read(subject, AfterPosition(Position(after)), UpTo(Position(up_to)), PAGE)
-            if page or pause is None:
+    async def _newest(self, stream: str, subject: str) -> list[Msg]:
+        deadline = time.monotonic() + self._connection.config.request_timeout
+        while self._connection.is_clustered:
+            newest = await self._ask_leader(stream, {"last_by_subj": subject}, must=False)
+            if not newest:
+                break
+            page = await self._fetch(stream, {"seq": newest, "next_by_subj": subject})
+            if page:
                 return page
-            await asyncio.sleep(pause)
-        return []
+            if time.monotonic() > deadline:
+                raise _lagging(stream)
+            await asyncio.sleep(_LAGGING_REPLICA)
+        return await self._fetch(stream, {"last_by_subj": subject})
+
+    async def _page(
+        self, stream: str, pattern: str, begin: dict[str, Any], size: int = PAGE, *, must: bool = False
+    ) -> tuple[list[Msg], dict[str, Any] | None]:
+        """One page of a pattern, and where to go on, or ``None`` if there is no more.
+
+        Any replica of a cluster answers, and it may lag. So where one sees the end, the leader is asked too: whatever
+        was confirmed before this call is found. While a stream has no leader, ``must`` waits for the next one, else
+        the replica's word is taken.
+        """
+        deadline = time.monotonic() + self._connection.config.request_timeout
+        while True:
+            body = {**begin, "next_by_subj": pattern, "batch": size, "max_bytes": PAGE_BYTES}
+            page = await self._fetch(stream, body)
+            if page:
+                begin = {"seq": int((page[-1].headers or {})[wire.SEQUENCE]) + 1}
+                if not _is_last(page):
+                    return page, begin
+            if not self._connection.is_clustered:
+                return page, None
+            if not await self._ask_leader(stream, {**begin, "next_by_subj": pattern}, must=must):
+                return page, None
+            if page:
+                return page, begin
+            if time.monotonic() > deadline:
+                raise _lagging(stream)
+            await asyncio.sleep(_LAGGING_REPLICA)
+
+    async def _ask_leader(self, stream: str, body: dict[str, Any], *, must: bool) -> int:
+        """The sequence of the message that a get finds on the stream's leader, 0 if there is none."""
+        patience = self._connection.config.request_timeout if must else _LEADER_PATIENCE
+        try:
+            with translated(f"read from stream {stream}"):
+                async with asyncio.timeout(patience):
+                    data = await self._connection.api(f"STREAM.MSG.GET.{stream}", {**body, "no_hdr": True})
+        except TransportUnavailableError as exc:
+            if isinstance(exc.__cause__, ApiError) and exc.__cause__.err_code == NO_MESSAGE_FOUND:
+                return 0
+            if must:
+                raise
+            return 0
+        return msgspec.json.decode(data, type=_Gotten).message.seq
+
+    async def page(self, subject: str, after: int) -> tuple[list[StoredMessage], bool]:
+        """One page (``PAGE`` messages, ``PAGE_BYTES``) behind a sequence, and whether the subject has more."""
+        stream = await self._streams.of_subject(subject)
+        found, go_on = await self._page(stream, subject, {"seq": after + 1}, must=True)
+        return [wire.stored_message(msg.data, msg.headers or {}) for msg in found], go_on is not None
 
     async def locate(self, subject: str, message_id: str) -> Position | None:
         """See ``Transport.locate``."""
-        return await self.locate_in(await self._streams.of_subject(subject), subject, message_id)
+        found = await self._find(await self._streams.of_subject(subject), subject, message_id)
+        return None if found is None else Position(int((found.headers or {})[wire.SEQUENCE]))
 
-    async def locate_in(self, stream: str, pattern: str, message_id: str) -> Position | None:
-        """``locate`` over all subjects of a pattern within one stream."""
+    async def anchor(self, patterns: Sequence[str], message_id: str) -> Anchor:
+        """Where the message with this id lies among everything that the patterns cover.
+
+        Raises:
+            MessageNotFoundError: nowhere there.
+            StreamNotFoundError, TransportUnavailableError: as everywhere.
+        """
+        for pattern in patterns:
+            for stream in await self._streams.required(pattern):
+                found = await self._find(stream, pattern, message_id)
+                if found is not None:
+                    headers = found.headers or {}
+                    return Anchor(stream, int(headers[wire.SEQUENCE]), wire.stored_ms(headers))
+        raise MessageNotFoundError(message_id)
+
+    async def _find(self, stream: str, pattern: str, message_id: str) -> Msg | None:
+        """The message with this id among those of a pattern within one stream."""
         try:
             minted = ulid_time_ms(message_id)
         except ValueError:
             return None
         for early, late in _WINDOWS_MS:
-            begin: dict[str, Any] = {"start_time": rfc3339(minted - early)}
-            while True:
-                page = await self._fetch(
-                    stream, {**begin, "next_by_subj": pattern, "batch": PAGE, "max_bytes": PAGE_BYTES}
-                )
+            begin: dict[str, Any] | None = {"start_time": rfc3339(minted - early)}
+            while begin is not None:
+                page, begin = await self._page(stream, pattern, begin)
                 for msg in page:
                     if (msg.headers or {}).get(wire.ID) == message_id:
-                        return Position(int((msg.headers or {})[wire.SEQUENCE]))
-                if not page or _is_last(page) or wire.stored_ms(page[-1].headers or {}) > minted + late:
+                        return msg
+                if page and wire.stored_ms(page[-1].headers or {}) > minted + late:
                     break
-                begin = {"seq": int((page[-1].headers or {})[wire.SEQUENCE]) + 1}
         return None
 
     async def at(self, stream: str, sequence: int) -> StoredMessage | None:
@@ -109,12 +198,17 @@ class History:
     async def first_sequence_since(self, subject: str, ms: int) -> int | None:
         """The sequence of the first message of a subject stored at or after a moment."""
         stream = await self._streams.of_subject(subject)
-        page = await self._fetch(stream, {"start_time": rfc3339(ms), "next_by_subj": subject})
+        body = {"start_time": rfc3339(ms), "next_by_subj": subject}
+        if self._connection.is_clustered:
+            return await self._ask_leader(stream, body, must=True) or None
+        page = await self._fetch(stream, body)
         return int((page[0].headers or {})[wire.SEQUENCE]) if page else None
 
     async def last_sequence(self, subject: str) -> int:
         """The sequence of a subject's newest message, 0 if it has none."""
         stream = await self._streams.of_subject(subject)
+        if self._connection.is_clustered:
+            return await self._ask_leader(stream, {"last_by_subj": subject}, must=True)
         page = await self._fetch(stream, {"last_by_subj": subject})
         return int((page[0].headers or {})[wire.SEQUENCE]) if page else 0
 
@@ -151,6 +245,10 @@ class History:
         return replies
 
 
+def _lagging(stream: str) -> TransportUnavailableError:
+    return TransportUnavailableError(f"read from stream {stream}: its replicas lag behind")
+
+
 def _before(page: list[Msg], stop: Stop | None) -> list[Msg]:
     match stop:
         case UpTo(position):
@@ -167,5 +265,6 @@ def _is_last(page: list[Msg]) -> bool:
 
 def rfc3339(ms: int) -> str:
     """A moment, unix milliseconds, as the JetStream API takes it."""
-    moment = datetime.fromtimestamp(min(max(ms, 0), 253_402_300_799_000) / 1000, tz=UTC)
+    # in integers: a float of seconds is off by a millisecond now and then
+    moment = _EPOCH + timedelta(milliseconds=min(max(ms, 0), _LAST_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

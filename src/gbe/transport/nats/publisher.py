@@ -29,13 +29,15 @@ from gbe.errors import (
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.connection import NatsConnection, status_of
-from gbe.transport.nats.errors import DUPLICATE_IN_BATCH, ApiErrorBody
+from gbe.transport.nats.errors import DUPLICATE_IN_BATCH, DUPLICATE_IN_PROCESS, ApiErrorBody
 
 logger = logging.getLogger(__name__)
 
 MAX_BATCH_MESSAGES: Final = 1000  # the engine's limit (ADR-50)
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024  # the engine stages a batch in memory
-MIN_BATCH_MESSAGES: Final = 2
+MIN_BATCH_MESSAGES: Final = (
+    8  # measured: a batch costs the engine as much as 6 to 8 single messages, each with its sync
+)
 MAX_BATCHES_IN_FLIGHT: Final = 2  # one syncs its writes while the next is staged
 _TICK: Final = 0.1  # how often deadlines are looked at
 _REFUSAL_PAUSE: Final = 0.25  # no leader, no space: how long until the next try
@@ -111,6 +113,7 @@ class Publisher:
         self._space = asyncio.Event()
         self._space.set()
         self._stop_listening = connection.on_reconnect(self._resend_all)
+        connection.on_refusal(self._on_refusal)
         self._clockwork = asyncio.get_running_loop().create_task(self._watch_deadlines(), name="gbe.nats.publisher")
         self._closed = False
 
@@ -197,7 +200,8 @@ class Publisher:
 
     def _refuse(self, publication: Publication, error: ApiErrorBody) -> None:
         reason = f"the engine refuses: {error.description} ({error.err_code})"
-        if error.code >= 500:  # leader election, JetStream starting or short of resources: may pass
+        # leader election, JetStream starting or short of resources; or an earlier copy is not replicated yet: may pass
+        if error.code >= 500 or error.err_code == DUPLICATE_IN_PROCESS:
             self._postpone(publication, reason)
         else:
             publication.fail(TransportError(f"publish on {publication.subject}: {reason}"))
@@ -207,6 +211,15 @@ class Publisher:
         publication.refusal = reason
         publication.retry_at = time.monotonic() + _REFUSAL_PAUSE
         self._postponed.append(publication)
+
+    def _on_refusal(self, subject: str, reason: str) -> None:
+        """The account may not publish there: no answer will come."""
+        for reply, publication in list(self._outstanding.items()):
+            if publication.subject.lower() == subject:
+                del self._outstanding[reply]
+                self._connection.forget(reply)
+                what = f"publish on {publication.subject}: the server's permissions do not allow it: {reason}"
+                publication.fail(TransportUnavailableError(what))
 
     # -- in atomic batches
 

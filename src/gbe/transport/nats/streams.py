@@ -60,7 +60,7 @@ class StreamRegistry:
 
     def __init__(self, connection: NatsConnection) -> None:
         self._connection = connection
-        self._patterns: dict[str, str] = {}  # pattern → stream, of the streams ensured here
+        self._patterns: dict[str, str] = {}  # pattern → stream, of the streams met so far
         self._by_subject: dict[str, str] = {}  # bounded: topics are many
 
     async def ensure(self, config: StreamConfig) -> None:
@@ -97,19 +97,36 @@ class StreamRegistry:
             StreamNotFoundError: none does.
             TransportUnavailableError: the engine did not answer.
         """
-        known = self._by_subject.get(subject)
-        if known is not None:
-            return known
-        stream = next((name for pattern, name in self._patterns.items() if matches(pattern, subject)), None)
+        stream = self.known(subject)
         if stream is None:
             names = await self.overlapping(subject)
             if not names:
                 raise StreamNotFoundError(subject)
             stream = names[0]
+            await self._learn(stream)
+            self._remember(subject, stream)
+        return stream
+
+    def known(self, subject: str) -> str | None:
+        """As ``of_subject``, but only what is known here already."""
+        stream = self._by_subject.get(subject)
+        if stream is None:
+            stream = next((name for pattern, name in self._patterns.items() if matches(pattern, subject)), None)
+            if stream is not None:
+                self._remember(subject, stream)
+        return stream
+
+    def _remember(self, subject: str, stream: str) -> None:
         if len(self._by_subject) >= _CACHED_SUBJECTS:
             self._by_subject.clear()
         self._by_subject[subject] = stream
-        return stream
+
+    async def _learn(self, stream: str) -> None:
+        """What else this stream stores, so that the next subject need not be asked for."""
+        with translated(f"stream {stream}"):
+            data = await self._connection.api(f"STREAM.INFO.{stream}")
+        subjects: list[str] = msgspec.json.decode(data, type=_StreamInfo).config.get("subjects") or []
+        self._patterns.update({p: stream for p in subjects if not p.startswith(f"{wire.SCHEDULED}.")})
 
     async def overlapping(self, pattern: str) -> list[str]:
         """The streams that store any subject of a pattern."""

@@ -19,7 +19,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gbe.envelope import Envelope
-from gbe.errors import MessageNotFoundError, TransportError
+from gbe.errors import TransportError
 from gbe.subjects import is_literal, matches
 from gbe.transport.base import (
     AfterId,
@@ -30,7 +30,6 @@ from gbe.transport.base import (
     Start,
     StoredMessage,
     Tail,
-    UpTo,
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.connection import NatsConnection, status_of
@@ -43,13 +42,17 @@ logger = logging.getLogger(__name__)
 
 BUFFER: Final = 4096
 """Live messages that wait for a slow reader; beyond them it reads from the stream."""
+BUFFER_BYTES: Final = 8 * 1024 * 1024
 _RETRY_PAUSE: Final = 0.25
+_INTEREST_SPREADS: Final = 1.0
 _NANO: Final = 1_000_000_000
 _PULL: Final = 500
 _PULL_EXPIRES: Final = 20 * _NANO
 _HEARTBEAT: Final = 5 * _NANO
 
 _Take = Callable[[StoredMessage], Awaitable[None]]
+_StartIn = Callable[[str], Start]
+"""Where to start in a stream."""
 
 
 class NatsTail(Tail):
@@ -74,13 +77,16 @@ class NatsTail(Tail):
 
     async def __aenter__(self) -> Self:
         try:
+            start_in = await self._starts()
             for number, pattern in enumerate(self._patterns):
                 if is_literal(pattern):
-                    feed: _SubjectFeed | _PatternFeed = _SubjectFeed(self._connection, self._history, pattern)
+                    feed: _SubjectFeed | _PatternFeed = _SubjectFeed(
+                        self._connection, self._streams, self._history, pattern
+                    )
                 else:
                     feed = _PatternFeed(self._connection, self._streams, pattern, self._patterns[:number])
                 self._feeds.append(feed)
-                await feed.open(await self._start_of(pattern))
+                await feed.open(start_in)
         except BaseException:
             await self.close()
             raise
@@ -91,31 +97,29 @@ class NatsTail(Tail):
     ) -> None:
         await self.close()
 
-    async def _start_of(self, pattern: str) -> Start:
-        """An id is looked for under every pattern; where it is not, its stream position or its time stands for it."""
-        if not isinstance(self._start, AfterId):
-            return self._start
-        for candidate in [pattern, *(p for p in self._patterns if p != pattern)]:
-            for stream in await self._streams.required(candidate):
-                position = await self._history.locate_in(stream, candidate, self._start.id)
-                if position is not None:
-                    return AfterPosition(position)
-        raise MessageNotFoundError(self._start.id)
+    async def _starts(self) -> _StartIn:
+        start = self._start
+        if isinstance(start, AfterId):
+            return (await self._history.anchor(self._patterns, start.id)).start_in
+        return lambda _: start
 
     def __aiter__(self) -> AsyncIterator[StoredMessage]:
-        if len(self._feeds) == 1:
-            return self._feeds[0].messages()
-        return self._merged()
+        return self
 
-    async def _merged(self) -> AsyncIterator[StoredMessage]:
-        if not self._tasks:
-            loop = asyncio.get_running_loop()
-            self._tasks = [loop.create_task(self._forward(feed), name="gbe.tail") for feed in self._feeds]
-        while (message := await self._queue.get()) is not None:
-            yield message
+    async def __anext__(self) -> StoredMessage:
+        if len(self._feeds) == 1:
+            message = await self._feeds[0].next()
+        else:
+            if not self._tasks and not self._closed:
+                loop = asyncio.get_running_loop()
+                self._tasks = [loop.create_task(self._forward(feed), name="gbe.tail") for feed in self._feeds]
+            message = await _next_of(self._queue)
+        if message is None:
+            raise StopAsyncIteration
+        return message
 
     async def _forward(self, feed: "_SubjectFeed | _PatternFeed") -> None:
-        async for message in feed.messages():
+        while (message := await feed.next()) is not None:
             await self._queue.put(message)
 
     async def close(self) -> None:
@@ -136,6 +140,13 @@ def _without_covered(patterns: Sequence[str]) -> list[str]:
     wildcards = [pattern for pattern in patterns if not is_literal(pattern)]
     kept = [p for p in patterns if not is_literal(p) or not any(matches(w, p) for w in wildcards)]
     return list(dict.fromkeys(kept))
+
+
+async def _next_of(queue: "asyncio.Queue[StoredMessage | None]") -> StoredMessage | None:
+    message = await queue.get()
+    if message is None:
+        queue.put_nowait(None)  # whoever else reads here must end too
+    return message
 
 
 def _end(queue: "asyncio.Queue[StoredMessage | None]") -> None:
@@ -171,102 +182,143 @@ class _Signal:
 class _SubjectFeed:
     """One subject: a core subscription to what is republished, and the stream for whatever that misses."""
 
-    def __init__(self, connection: NatsConnection, history: History, subject: str) -> None:
-        self._connection, self._history, self._subject = connection, history, subject
+    def __init__(self, connection: NatsConnection, streams: StreamRegistry, history: History, subject: str) -> None:
+        self._connection, self._streams, self._history, self._subject = connection, streams, history, subject
         self._live: deque[Msg] = deque()
+        self._live_bytes = 0
+        self._page: deque[StoredMessage] = deque()  # read from the stream and not handed out yet
         self._signal = _Signal()
         self._last = 0  # the sequence up to which everything of the subject was handed out
-        self._behind = False  # the stream has to be read from _last on
-        self._begin: Start | None = None
+        self._behind = False  # the stream has to be read from there on
         self._subscriptions: list[Subscription] = []
-        self._stop_listening: Callable[[], None] = lambda: None
+        self._stop_listening: list[Callable[[], None]] = []
+        self._timers: list[asyncio.TimerHandle] = []
 
-    async def open(self, start: Start) -> None:
+    async def open(self, start_in: _StartIn) -> None:
         """Listen first, then find out where to begin: so nothing falls between."""
+        stream = await self._streams.of_subject(self._subject)
+        start = start_in(stream)
         self._subscriptions.append(
             await self._connection.subscribe(f"{wire.LIVE_PREFIX}.*.{self._subject}", self._on_live)
         )
-        self._stop_listening = self._connection.on_reconnect(self._on_reconnect)
-        if start is Edge.LATEST:
-            self._last = await self._history.last_sequence(self._subject)
-        elif isinstance(start, AfterPosition):
-            self._last, self._behind = start.position.major, True
-        else:
-            self._begin, self._behind = start, True
+        self._stop_listening.append(self._connection.on_reconnect(self._on_reconnect))
+        self._look_again_later()
+        self._stop_listening.append(await self._connection.on_new_leader(stream, self._look_again))
+        match start:
+            case Edge.EARLIEST:
+                self._behind = True
+            case AfterPosition(position):
+                self._last, self._behind = position.major, True
+            case FromTime(ms):
+                # in this order: what is stored between the two questions is found by the second
+                newest = await self._history.last_sequence(self._subject)
+                found = await self._history.first_sequence_since(self._subject, ms)
+                self._last, self._behind = (newest, False) if found is None else (found - 1, True)
+            case _:
+                self._last = await self._history.last_sequence(self._subject)
 
     async def close(self) -> None:
         self._signal.close()
-        self._stop_listening()
+        for stop_listening in self._stop_listening:
+            stop_listening()
+        for timer in self._timers:
+            timer.cancel()
         await self._connection.unsubscribe(self._subscriptions)
         self._live.clear()
 
     async def _on_live(self, msg: Msg) -> None:
-        if len(self._live) >= BUFFER:
+        if len(self._live) >= BUFFER or self._live_bytes >= BUFFER_BYTES:
             self._live.clear()
+            self._live_bytes = 0
             self._behind = True
         self._live.append(msg)
+        self._live_bytes += len(msg.data)
         self._signal.set()
 
     def _on_reconnect(self) -> None:
+        self._look_again()
+        self._look_again_later()
+
+    def _look_again_later(self) -> None:
+        """Our server knows of a new subscription at once, the others of its cluster a moment later."""
+        if self._connection.is_clustered:
+            timer = asyncio.get_running_loop().call_later(_INTEREST_SPREADS, self._look_again)
+            self._timers = [*(t for t in self._timers if t.when() > asyncio.get_running_loop().time()), timer]
+
+    def _look_again(self) -> None:
         self._behind = True
         self._signal.set()
 
-    async def messages(self) -> AsyncIterator[StoredMessage]:
-        """Everything from the start on, then live, until closed."""
+    async def next(self) -> StoredMessage | None:
+        """The next message, or ``None`` once closed. Whoever stops waiting for it loses nothing."""
         while not self._signal.closed:
-            if self._behind:
-                async for message in self._catch_up():
-                    yield message
+            if self._page:
+                message = self._from_page()
+            elif self._behind:
+                message = None
+                await self._catch_up()
             elif self._live:
-                msg = self._live.popleft()
-                if msg.subject.startswith(wire.VOLATILE):
-                    yield StoredMessage(_volatile(msg), None)
-                    continue
-                async for message in self._in_order(msg):
-                    yield message
+                message = await self._from_live()
             else:
+                message = None
                 await self._signal.wait()
+            if message is not None:
+                return message
+        return None
 
-    async def _in_order(self, msg: Msg) -> AsyncIterator[StoredMessage]:
+    def _from_page(self) -> StoredMessage | None:
+        message = self._page.popleft()
+        if message.position is None or message.position.major <= self._last:
+            return None
+        self._last = message.position.major
+        return message
+
+    async def _from_live(self) -> StoredMessage | None:
+        msg = self._live[0]
         headers = msg.headers or {}
+        if msg.subject.startswith(wire.VOLATILE):
+            self._drop_live()
+            return StoredMessage(_volatile(msg), None)
         sequence, previous = int(headers[wire.SEQUENCE]), int(headers.get(wire.LAST_SEQUENCE, "0"))
+        if self._last < previous and self._last < sequence:
+            await self._fill_up_to(previous)
+            return None
+        self._drop_live()
         if sequence <= self._last:
+            return None
+        self._last = sequence
+        return wire.stored_message(msg.data, headers)
+
+    def _drop_live(self) -> None:
+        self._live_bytes -= len(self._live.popleft().data)
+
+    async def _fill_up_to(self, previous: int) -> None:
+        """What lies between the last message and the predecessor of the next; nothing, if that was removed."""
+        try:
+            page, _ = await self._history.page(self._subject, self._last)
+        except TransportError as exc:
+            await self._wait_for_engine(exc)
             return
-        if previous > self._last:
-            async for message in self._read(up_to=previous):
-                yield message
-        if sequence > self._last:
-            self._last = sequence
-            yield wire.stored_message(msg.data, headers)
+        self._page.extend(page)
+        if not page:
+            self._last = max(self._last, previous)
 
-    async def _catch_up(self) -> AsyncIterator[StoredMessage]:
-        """Read from the stream until nothing is left; what arrives live meanwhile is told apart by its sequence."""
-        self._behind = False
-        async for message in self._read(up_to=None):
-            yield message
+    async def _catch_up(self) -> None:
+        """Read on from the stream; what arrives live meanwhile is told apart by its sequence."""
+        self._behind = False  # first: a connection that is lost during the read sets it again
+        has_more = True
+        try:
+            page, has_more = await self._history.page(self._subject, self._last)
+            self._page.extend(page)
+        except TransportError as exc:
+            await self._wait_for_engine(exc)
+        finally:
+            self._behind = self._behind or has_more
 
-    async def _read(self, up_to: int | None) -> AsyncIterator[StoredMessage]:
-        stop = None if up_to is None else UpTo(Position(up_to))
-        while not self._signal.closed:
-            start = self._begin if self._begin is not None else AfterPosition(Position(self._last))
-            try:
-                if up_to is not None and self._begin is None:
-                    page = await self._history.between(self._subject, self._last, up_to)
-                else:
-                    page = await self._history.read(self._subject, start, stop, PAGE)
-            except TransportError as exc:
-                if self._signal.closed:
-                    return
-                logger.warning("tail waits for the engine: %s", exc, extra={"subject": self._subject})
-                await asyncio.sleep(_RETRY_PAUSE)
-                continue
-            self._begin = None
-            for message in page:
-                if message.position is not None and message.position.major > self._last:
-                    self._last = message.position.major
-                    yield message
-            if len(page) < PAGE or (up_to is not None and self._last >= up_to):
-                return
+    async def _wait_for_engine(self, error: TransportError) -> None:
+        if not self._signal.closed:
+            logger.warning("tail waits for the engine: %s", error, extra={"subject": self._subject})
+            await asyncio.sleep(_RETRY_PAUSE)
 
 
 def _volatile(msg: Msg) -> Envelope:
@@ -275,7 +327,7 @@ def _volatile(msg: Msg) -> Envelope:
 
 
 class _PatternFeed:
-    """One wildcard pattern: a short-lived consumer per stream, made anew behind the last message seen when it breaks."""
+    """One wildcard pattern: a short-lived consumer per stream, made anew behind the last message when it breaks."""
 
     def __init__(
         self, connection: NatsConnection, streams: StreamRegistry, pattern: str, earlier: Sequence[str]
@@ -283,29 +335,32 @@ class _PatternFeed:
         self._connection, self._streams, self._pattern = connection, streams, pattern
         self._earlier = [p for p in earlier if not is_literal(p)]  # what they cover, they show
         self._queue: asyncio.Queue[StoredMessage | None] = asyncio.Queue(maxsize=BUFFER)
-        self._readers: list[asyncio.Task[None]] = []
+        self._readers: list[_StreamReader] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions: list[Subscription] = []
 
-    async def open(self, start: Start) -> None:
+    async def open(self, start_in: _StartIn) -> None:
         self._subscriptions.append(
             await self._connection.subscribe(f"{wire.VOLATILE}.{self._pattern}", self._on_volatile)
         )
         for stream in await self._streams.required(self._pattern):
-            reader = _StreamReader(self._connection, stream, self._pattern, start, self._take)
+            reader = _StreamReader(self._connection, stream, self._pattern, start_in(stream), self._take)
+            self._readers.append(reader)
             await reader.open()
-            self._readers.append(asyncio.get_running_loop().create_task(reader.run(), name=f"gbe.tail.{stream}"))
+            self._tasks.append(asyncio.get_running_loop().create_task(reader.run(), name=f"gbe.tail.{stream}"))
 
     async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+            await reader.close()
         await self._connection.unsubscribe(self._subscriptions)
         _end(self._queue)
 
-    async def messages(self) -> AsyncIterator[StoredMessage]:
-        """Everything from the start on, then live, until closed."""
-        while (message := await self._queue.get()) is not None:
-            yield message
+    async def next(self) -> StoredMessage | None:
+        """The next message, or ``None`` once closed."""
+        return await _next_of(self._queue)
 
     async def _take(self, message: StoredMessage) -> None:
         subject = message.envelope.subject
@@ -344,15 +399,16 @@ class _StreamReader:
         self._take = take
         self._last: int | None = None  # the sequence behind which to go on, once the consumer stood for the first time
         self._expected = 1
-        self._consumer = ""
-        self._inbox = connection.new_inbox()
+        self._consumer = self._inbox = ""
         self._mail: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._subscriptions: list[Subscription] = []
 
     async def open(self) -> None:
         """Create the consumer: from now on nothing is missed."""
-        if not self._subscriptions:
-            self._subscriptions.append(await self._connection.subscribe(self._inbox, self._on_mail))
+        await self.close()
+        self._inbox = self._connection.new_inbox()
+        self._mail = asyncio.Queue()
+        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put))
         config = {
             "ack_policy": "none",
             "filter_subject": self._pattern,
@@ -384,8 +440,14 @@ class _StreamReader:
             case _:
                 return {"deliver_policy": "new"}
 
-    async def _on_mail(self, msg: Msg) -> None:
-        self._mail.put_nowait(msg)  # bounded by the one request that is open at a time
+    async def close(self) -> None:
+        """Give up the consumer, if there is one, with what it has on the way; never raises."""
+        await self._connection.unsubscribe(self._subscriptions)
+        self._subscriptions.clear()
+        if self._consumer:
+            subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}"
+            self._connection.write(wire.plain_frame(subject, f"{self._inbox}.deleted", b""))
+            self._consumer = ""
 
     async def run(self) -> None:
         """Pull and hand over, until cancelled; makes the consumer again whenever it breaks."""
@@ -399,11 +461,9 @@ class _StreamReader:
                     await self._reopen()
         finally:
             stop_listening()
-            await self._connection.unsubscribe(self._subscriptions)
 
     async def _reopen(self) -> None:
         while True:
-            self._mail = asyncio.Queue()
             try:
                 await self.open()
             except TransportError as exc:

@@ -12,6 +12,7 @@ from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import encode_ulid, new_ulid
 from gbe.subjects import check_pattern, check_subject
+from gbe.tracing import current_traceparent
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -31,7 +32,7 @@ from gbe.transport.nats import wire
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.connection import NatsConnection
 from gbe.transport.nats.consumer import GroupRegistry, NatsConsumption
-from gbe.transport.nats.errors import ApiError, NoRespondersError, translated
+from gbe.transport.nats.errors import ApiError, NoRespondersError, NotPermittedError, translated
 from gbe.transport.nats.history import History, rfc3339
 from gbe.transport.nats.publisher import Publication, Publisher
 from gbe.transport.nats.streams import StreamRegistry
@@ -40,7 +41,7 @@ from gbe.transport.nats.tail import NatsTail
 logger = logging.getLogger(__name__)
 
 MINIMUM_VERSION: Final = (2, 12, 0)
-_HEADER_ROOM: Final = 4096  # the engine counts our headers into its own payload limit
+_LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
 
 
@@ -87,20 +88,19 @@ class NatsTransport(Transport):
         if version < MINIMUM_VERSION:
             found, floor = (".".join(map(str, v)) for v in (version, MINIMUM_VERSION))
             raise UnsupportedEngineError(f"NATS server {found} is too old: gbe needs {floor} or newer")
-        room = self._connection.server_max_payload - _HEADER_ROOM
-        if room < self.max_payload_size:
+        room, needed = self._connection.server_max_payload, _dead_letter_size(self.max_payload_size)
+        if room < needed:
             raise UnsupportedEngineError(
-                f"the NATS server takes {room} bytes a message, gbe is configured for {self.max_payload_size}: "
-                "raise the server's max_payload or lower max_payload_size"
+                f"the NATS server takes {room} bytes a message; gbe needs {needed} for a payload of "
+                f"{self.max_payload_size} and its dead letter: raise the server's max_payload or lower max_payload_size"
             )
-        try:
-            with translated("JetStream"):
-                try:
-                    await self._connection.api("INFO")
-                except (ApiError, NoRespondersError) as exc:
-                    raise UnsupportedEngineError(f"the NATS server has no JetStream for this account: {exc}") from exc
-        except TransportUnavailableError as exc:
-            raise UnsupportedEngineError(f"JetStream does not answer: {exc}") from exc
+        with translated("JetStream"):
+            try:
+                await self._connection.api("INFO")
+            except (ApiError, NotPermittedError) as exc:
+                raise UnsupportedEngineError(f"the NATS server has no JetStream for this account: {exc}") from exc
+            except NoRespondersError as exc:
+                raise UnsupportedEngineError("the NATS server runs without JetStream: switch it on") from exc
 
     # -- publish
 
@@ -124,14 +124,26 @@ class NatsTransport(Transport):
         if id is None:
             # the id of a delayed message names the time of its delivery: that is where it will be looked for
             id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
-        envelope = Envelope(id, subject, now_ms, payload, traceparent)
+        envelope = Envelope(id, subject, now_ms, payload, traceparent or current_traceparent())
         if not durable:
             await self._publish_volatile(envelope, seconds)
             return id
+        return await self._store(envelope, idempotency_key, deliver_at if later else None, seconds)
+
+    async def _store_letter(self, subject: str, payload: bytes, idempotency_key: str, traceparent: str | None) -> None:
+        """Publish a dead letter, which may be larger than what users publish."""
+        self._check_open()
+        envelope = Envelope(new_ulid(), subject, time.time_ns() // 1_000_000, payload, traceparent)
+        await self._store(envelope, idempotency_key, None, self._config.publish_timeout)
+
+    async def _store(
+        self, envelope: Envelope, idempotency_key: str | None, deliver_at: int | None, seconds: float
+    ) -> str:
         deadline = time.monotonic() + seconds
-        stream = await self._streams.of_subject(subject)
+        subject, id = envelope.subject, envelope.id
+        stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
         headers = wire.header_lines(envelope, idempotency_key or id)
-        if later and deliver_at is not None:
+        if deliver_at is not None:
             target = f"{wire.SCHEDULED}.{subject}.{id}"
             headers += (
                 f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
@@ -145,6 +157,13 @@ class NatsTransport(Transport):
             if stored is not None:
                 return stored.envelope.id
         return id
+
+    async def _stream_of(self, subject: str, seconds: float) -> str:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._streams.of_subject(subject)
+        except TimeoutError as exc:
+            raise TransportUnavailableError(f"publish on {subject}: the engine did not answer in time") from exc
 
     async def _publish_volatile(self, envelope: Envelope, seconds: float) -> None:
         """Straight to the live tails; waits for a connection, as every publish does."""
@@ -165,7 +184,13 @@ class NatsTransport(Transport):
         if self._closing:
             raise TransportClosedError("the transport is closing")
         member = NatsConsumption(
-            self, self._connection, self._groups, pattern, group, options or ConsumeOptions(), self._members.discard
+            self._connection,
+            self._groups,
+            pattern,
+            group,
+            options or ConsumeOptions(),
+            self._store_letter,
+            self._members.discard,
         )
         self._members.add(member)
         return member
@@ -174,6 +199,8 @@ class NatsTransport(Transport):
         for pattern in patterns:
             check_pattern(pattern)
         self._check_open()
+        if self._closing:
+            raise TransportClosedError("the transport is closing")
         tail = NatsTail(self._connection, self._streams, self._history, patterns, start, self._tails.discard)
         self._tails.add(tail)
         return tail
@@ -240,3 +267,8 @@ class NatsTransport(Transport):
     def _check_open(self) -> None:
         if self._closed:
             raise TransportClosedError("the transport is closed")
+
+
+def _dead_letter_size(payload_size: int) -> int:
+    """What the engine must take so that the largest message can be given up: its payload becomes base64."""
+    return payload_size * 4 // 3 + _LETTER_ROOM

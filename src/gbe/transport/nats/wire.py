@@ -6,7 +6,7 @@ here has been checked: none of it can hold a line break.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from gbe.envelope import Envelope, is_traceparent
@@ -29,6 +29,11 @@ VOLATILE: Final = f"{LIVE_PREFIX}.v"
 """Where ``publish(durable=False)`` goes: ``gbe-live.v.{subject}``."""
 SCHEDULED: Final = "gbe-sched"
 """Where a message waits for ``deliver_at``: ``gbe-sched.{subject}.{id}``, in the stream of its subject."""
+
+
+_TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def header_lines(envelope: Envelope, dedup_key: str) -> str:
@@ -66,14 +71,15 @@ def envelope_of(
     trace = headers.get(TRACEPARENT)
     if trace is not None and not is_traceparent(trace):
         trace = None
-    if is_ulid(message_id) and timestamp.isascii() and timestamp.isdigit():
+    if is_ulid(message_id) and timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_DIGITS:
         return Envelope(message_id, subject, int(timestamp), payload, trace)
     return Envelope(encode_ulid(stored_ms, sequence), subject, stored_ms, payload, trace)
 
 
 def stored_ms(headers: Mapping[str, str]) -> int:
     """When the engine stored a message that it sent with its metadata, unix milliseconds."""
-    return int(datetime.fromisoformat(headers[TIME_STAMP]).timestamp() * 1000)
+    # in integers: a float of seconds is off by a millisecond now and then
+    return (datetime.fromisoformat(headers[TIME_STAMP]) - _EPOCH) // _MILLISECOND
 
 
 def stored_message(payload: bytes, headers: Mapping[str, str]) -> StoredMessage:

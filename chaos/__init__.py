@@ -1,0 +1,1 @@
+"""Long runs under load with things going wrong: ``python -m chaos.soak``."""

@@ -1,0 +1,123 @@
+"""Servers of the ntfy tests: one for each back end and process, and a way to start more."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from tests.engines import NatsProcess
+from tests.ntfy.server import PATIENCE, Loop, Server, unique
+
+from gbe.transport.base import Transport
+from gbe.transport.memory import MemoryTransport
+from gbe.transport.memory_engine import MemoryEngine
+from gbe.transport.nats.config import NatsConfig
+from gbe.transport.open import open_nats
+
+StartServer = Callable[..., Server]
+OpenTransport = Callable[[], Awaitable[Transport]]
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    with Loop() as loop:
+        yield loop
+
+
+@pytest.fixture(scope="session")
+def http_client() -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_connections=None, keepalive_expiry=2)
+    with httpx.Client(timeout=PATIENCE, limits=limits, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProcess]:
+    """A nats-server, one for each test process."""
+    with NatsProcess(tmp_path_factory.mktemp("engine") / "nats") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def memory_server(loop: Loop, http_client: httpx.Client) -> Iterator[Server]:
+    with Server(loop, http_client, _opens_memory(MemoryEngine())) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats_server(loop: Loop, http_client: httpx.Client, engine: NatsProcess) -> Iterator[Server]:
+    with Server(loop, http_client, _opens_nats(engine.url)) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "nats"])
+def back_end(request: pytest.FixtureRequest) -> str:
+    """Which transport the test runs on; both in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def server(back_end: str, request: pytest.FixtureRequest) -> Server:
+    """The server that tests share, without limits; each test has topics of its own."""
+    server: Server = request.getfixturevalue(f"{back_end}_server")
+    return server
+
+
+@pytest.fixture
+def open_transport(back_end: str, request: pytest.FixtureRequest) -> OpenTransport:
+    """Opens one more client of one engine, as another process would."""
+    if back_end == "memory":
+        return _opens_memory(MemoryEngine())
+    return _opens_nats(request.getfixturevalue("engine").url)
+
+
+@pytest.fixture
+def start(loop: Loop, http_client: httpx.Client, open_transport: OpenTransport) -> Iterator[StartServer]:
+    """Starts a server of the test's own: ``start(http=…, notify=…, limits=True, namespace=…)``."""
+    with ExitStack() as stack:
+
+        def start_one(**options: Any) -> Server:
+            return stack.enter_context(Server(loop, http_client, open_transport, **options))
+
+        yield start_one
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic that no other test has."""
+    return unique("t")
+
+
+@pytest.fixture
+def expected_errors() -> set[str]:
+    """What the server may log as an error: beginnings of texts, which a test puts in."""
+    return set()
+
+
+@pytest.fixture(autouse=True)
+def nothing_fails_silently(caplog: pytest.LogCaptureFixture, expected_errors: set[str]) -> Iterator[None]:
+    """Whatever a client does, the server logs no error: it has no bug that the client did not see."""
+    yield
+    found = [
+        f"{record.name}: {record.getMessage()}\n{record.exc_text or record.exc_info or ''}"
+        for record in caplog.get_records("call")
+        if record.levelno >= logging.ERROR and not record.getMessage().startswith(tuple(expected_errors))
+    ]
+    assert not found, "\n".join(found)
+
+
+def _opens_memory(engine: MemoryEngine) -> OpenTransport:
+    async def open_memory() -> Transport:
+        return MemoryTransport(engine)
+
+    return open_memory
+
+
+def _opens_nats(url: str) -> OpenTransport:
+    async def open_one() -> Transport:
+        return await open_nats(NatsConfig(urls=(url,), publish_timeout=20.0, request_timeout=10.0))
+
+    return open_one
