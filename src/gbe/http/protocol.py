@@ -78,7 +78,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             # uvicorn tells the request that came last, and behind a stream others may wait
             self._running.disconnected = True
             self._running.message_event.set()
-        # a connection, its request and the scope hold one another: apart, they go at once and not when the collector comes
+        # these hold one another: apart, they go at once and not only when the collector comes
         self._running = None
         if self.scope is not None:
             cast("dict[str, Any]", self.scope).pop(OUTLET, None)

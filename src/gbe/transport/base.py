@@ -417,7 +417,8 @@ class Transport(ABC):
         """Up to ``limit`` stored messages of one subject, in stream order, from ``start`` to ``stop``.
 
         ``LATEST`` is the newest message alone. A full page may have a successor: go on with
-        ``AfterPosition(page[-1].position)``. What was delivered or acknowledged is still there; retention alone removes.
+        ``AfterPosition(page[-1].position)``. What was delivered or acknowledged is still there: retention alone
+        removes.
 
         Raises:
             MessageNotFoundError: ``start`` is an id that is not stored on this subject.

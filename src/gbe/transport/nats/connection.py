@@ -360,7 +360,8 @@ class NatsConnection:
     def _write_out(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
         socket = self._client._transport  # noqa: SLF001
-        if outgoing and socket is not None and self._client.is_connected:
+        # nats-py may have yet to notice that the socket is closed, and uvloop raises on a write to such a one
+        if outgoing and socket is not None and self._client.is_connected and not socket.is_closing():
             socket.write(b"".join(outgoing))
 
     # -- replies and requests
