@@ -103,6 +103,12 @@ class _Client(Client):
         self.abort()  # what an attempt that failed half-way left open
         await super()._connect_to_server(s)
 
+    @property
+    def is_socket_closing(self) -> bool:
+        """Whether a write would be lost, or raise (uvloop), although nats-py has yet to notice."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return writer is None or writer.is_closing()
+
     def abort(self) -> None:
         """Drop the socket, if there is one, with what waits to be sent."""
         writer = getattr(self._transport, "_io_writer", None)
@@ -360,8 +366,7 @@ class NatsConnection:
     def _write_out(self) -> None:
         outgoing, self._outgoing = self._outgoing, []
         socket = self._client._transport  # noqa: SLF001
-        # nats-py may have yet to notice that the socket is closed, and uvloop raises on a write to such a one
-        if outgoing and socket is not None and self._client.is_connected and not socket.is_closing():
+        if outgoing and socket is not None and self._client.is_connected and not self._client.is_socket_closing:
             socket.write(b"".join(outgoing))
 
     # -- replies and requests
