@@ -25,6 +25,7 @@ from gbe.errors import (
     DeliverySettledError,
     InvalidEnvelopeError,
     PayloadTooLargeError,
+    TransportError,
 )
 from gbe.ids import is_ulid
 from gbe.schemas.deadletter import DeadLetter, OriginalMessage
@@ -302,27 +303,34 @@ class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
 
 
 async def settle_with(handler: Handler, delivery: Delivery) -> None:
-    """Run one handler: ack when it returns, nak when it raises or is cancelled, unless it ended the delivery itself."""
+    """Run one handler: ack when it returns, nak when it raises or is cancelled, unless it ended the delivery itself.
+
+    An engine that cannot take the answer is logged, not raised: the message comes back by itself.
+    """
+    answer = delivery.ack
     try:
         await handler(delivery)
     except Exception:
-        logger.exception(
-            "handler failed, message returned to its group",
-            extra={
-                "message_id": delivery.envelope.id,
-                "subject": delivery.envelope.subject,
-                "attempt": delivery.attempt,
-            },
-        )
-        if not delivery.is_settled:
-            await delivery.nak()
+        logger.exception("handler failed, message returned to its group", extra=_log_context(delivery))
+        answer = delivery.nak
     except asyncio.CancelledError:
-        if not delivery.is_settled:
-            await delivery.nak()
+        await _answer(delivery, delivery.nak)
         raise
-    else:
-        if not delivery.is_settled:
-            await delivery.ack()
+    await _answer(delivery, answer)
+
+
+async def _answer(delivery: Delivery, answer: Callable[[], Awaitable[None]]) -> None:
+    if delivery.is_settled:
+        return
+    try:
+        await answer()
+    except TransportError as exc:
+        logger.warning("delivery not ended, it will come back: %s", exc, extra=_log_context(delivery))
+
+
+def _log_context(delivery: Delivery) -> dict[str, object]:
+    envelope = delivery.envelope
+    return {"message_id": envelope.id, "subject": envelope.subject, "attempt": delivery.attempt}
 
 
 class Tail(AbstractAsyncContextManager["Tail"], ABC):
@@ -371,7 +379,7 @@ class Transport(ABC):
                 within the window is a no-op that returns the first id.
             traceparent: W3C trace context that travels with the message.
             deliver_at: unix milliseconds; consumers and readers see the message from then on, never earlier. The past
-                means now.
+                means now, and so does anything for what is not stored.
             durable: ``False`` hands the message to the tails that are live at this moment and stores nothing.
             timeout: seconds until the call gives up; ``None`` is the transport's configured ``publish_timeout``.
 
@@ -407,7 +415,7 @@ class Transport(ABC):
 
         Raises:
             InvalidSubjectError: at once.
-            MessageNotFoundError, TransportUnavailableError: on entering.
+            MessageNotFoundError, StreamNotFoundError, TransportUnavailableError: on entering.
         """
 
     @abstractmethod

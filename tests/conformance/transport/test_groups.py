@@ -50,6 +50,24 @@ async def test_competing_members_share_the_messages(
     assert all(len(seen[member]) > 10 for member in range(3))
 
 
+async def test_a_stuck_member_keeps_little_from_the_others(
+    open_transport: OpenTransport, transport: Transport, subject: str
+) -> None:
+    """What a member has fetched ahead is bounded by its ``batch_size``, however much it may have in flight."""
+    options = ConsumeOptions(start=EARLIEST, max_inflight=100, batch_size=5)
+    other = await open_transport()
+    async with transport.consume(subject, "g", options) as stuck:
+        await publish_all(transport, subject, 60)
+        await first(aiter(stuck))
+        seen: set[str] = set()
+
+        async def handler(delivery: Delivery) -> None:
+            seen.add(delivery.envelope.id)
+
+        async with working(other, subject, "g", handler, options):
+            await eventually(lambda: len(seen) >= 50, "the other member gets the rest", within=20)
+
+
 async def test_groups_are_independent(transport: Transport, subject: str) -> None:
     """Each group gets every message, whatever the others did with it."""
     await publish_all(transport, subject, 3)

@@ -99,13 +99,13 @@ class AckSubject:
 class _Puller:
     """One stream's part of a member: how many messages are asked for and not here yet, and how many are held."""
 
-    __slots__ = ("asked", "held", "inbox", "restoring", "seen", "stream", "subscription")
+    __slots__ = ("asked", "held", "inbox", "ready", "restoring", "seen", "stream", "subscription")
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
         self.inbox = ""
         self.subscription: Subscription | None = None
-        self.asked = self.held = 0
+        self.asked = self.ready = self.held = 0  # not here yet; here, and not handed over; here, and not settled
         self.seen = time.monotonic()
         self.restoring = False
 
@@ -251,6 +251,8 @@ class NatsConsumption(Consumption):
                 raise StopAsyncIteration
             while self._ready:
                 delivery = self._ready.popleft()
+                delivery.puller.ready -= 1
+                self._pull(delivery.puller)
                 if self._is_fresh(delivery):
                     return delivery
             self._arrived.clear()
@@ -311,8 +313,10 @@ class NatsConsumption(Consumption):
 
     def _pull(self, puller: _Puller) -> None:
         """Ask for as many messages as there is room for, once there is room enough to be worth a request."""
-        room = self._share - puller.held - puller.asked
-        if room <= 0 or (puller.asked and room < min(self.options.batch_size, max(1, self._share // 2))):
+        batch = self.options.batch_size
+        ahead = puller.asked + puller.ready  # what a member fetches ahead, no other member can have
+        room = min(self._share - puller.held - puller.asked, batch - ahead)
+        if room <= 0 or ahead > batch // 2:
             return
         if puller.restoring or not self._connection.is_connected:
             return  # whoever restores it asks afresh
@@ -356,6 +360,7 @@ class NatsConsumption(Consumption):
             self._spawn(self._give_up(delivery))
         else:
             self._ready.append(delivery)
+            puller.ready += 1
             self._arrived.set()
 
     async def _give_up(self, delivery: NatsDelivery) -> None:
