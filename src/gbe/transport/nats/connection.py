@@ -4,29 +4,26 @@ import asyncio
 import itertools
 import json
 import logging
-import re
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import nats.errors
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError
+from gbe.transport.nats.client import CorrectedClient, RefusedError, is_refusal, plain, without_credentials
+from gbe.transport.nats.complaints import Complaints
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.errors import (
     PASSING,
     ApiError,
     ApiErrorBody,
     NoRespondersError,
-    NotPermittedError,
-    described,
     translated,
 )
 
@@ -39,8 +36,6 @@ _API: Final = "$JS.API."
 _CLOSE_TIMEOUT: Final = 5.0
 _RETIRE_TIMEOUT: Final = 2.0
 _RETIRED_FOR: Final = 1.0
-_COMPLAINT_INTERVAL: Final = 10.0  # the same trouble is logged once in so many seconds
-_VIOLATION: Final = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
 _LEADER_ELECTED: Final = "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED"
 
 
@@ -57,65 +52,6 @@ def status_of(msg: Msg) -> str:
     return headers.get("Status", "") if headers and not msg.data else ""
 
 
-class _RefusedError(Exception):
-    """The server is there and does not want us: another try changes nothing."""
-
-
-class _Client(Client):
-    """nats-py, corrected where it would give up for good, or speak in clear where TLS was asked for."""
-
-    wants_tls = False
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if initial_connection and self.wants_tls and not info.get("tls_required"):
-            # nats-py would go on without encryption and send the credentials
-            if not info.get("tls_available"):
-                raise nats.errors.Error("TLS is configured, but the server does not offer it")
-            info["tls_required"] = True
-        await super()._process_info(info, initial_connection)
-
-    async def _process_err(self, err_msg: str) -> None:
-        # nats-py ends the client for good on most of these, an expired user or a revoked one for instance. Where the
-        # server ends the connection we see that anyway, and reconnect, with the credentials file as it is by then.
-        if "stale connection" in err_msg.lower():
-            await super()._process_err(err_msg)
-        else:
-            await self._error_cb(nats.errors.Error(err_msg.strip("'")))
-
-    async def _process_pong(self) -> None:
-        # nats-py answers also those who have stopped waiting (a flush that timed out or was cancelled), and the error
-        # that this raises ends its read loop: the connection would stay deaf until it is found stale
-        if self._pongs and self._pongs[0].done():
-            self._pongs[0] = asyncio.get_running_loop().create_future()
-        await super()._process_pong()
-
-    async def _read_loop(self) -> None:
-        await super()._read_loop()
-        if self.is_connected and asyncio.current_task() is self._reading_task:  # it stumbled over what it read
-            await self._process_op_err(nats.errors.ProtocolError())
-
-    async def _attempt_reconnect(self) -> None:
-        # nats-py waits until what is not sent yet has left, and a half-open connection lets nothing leave for minutes
-        self.abort()
-        await super()._attempt_reconnect()
-
-    async def _connect_to_server(self, s: Any) -> None:
-        self.abort()  # what an attempt that failed half-way left open
-        await super()._connect_to_server(s)
-
-    @property
-    def is_socket_closing(self) -> bool:
-        """Whether a write would be lost, or raise (uvloop), although nats-py has yet to notice."""
-        writer = getattr(self._transport, "_io_writer", None)
-        return writer is None or writer.is_closing()
-
-    def abort(self) -> None:
-        """Drop the socket, if there is one, with what waits to be sent."""
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-
-
 class NatsConnection:
     """A nats-py client with what the rest of this package needs around it.
 
@@ -125,7 +61,7 @@ class NatsConnection:
 
     def __init__(self, config: NatsConfig) -> None:
         self.config = config
-        self._client = _Client()
+        self._client = CorrectedClient()
         self._inbox = ""
         self._handlers: dict[str, ReplyHandler] = {}
         self._tokens = itertools.count(1)
@@ -134,9 +70,7 @@ class NatsConnection:
         self._listener_ids = itertools.count()
         self._retired: set[asyncio.Task[None]] = set()
         self._closing = False
-        self._complaints: dict[str, float] = {}  # text → when it was logged
-        self._permissions: dict[str, list[asyncio.Future[None]]] = {}  # who waits for leave to do what
-        self._refusal_listeners: list[Callable[[str, str], None]] = []
+        self._complaints = Complaints()
         self._leader_listeners: dict[int, tuple[str, Callable[[], None]]] = {}
         self._watches_leaders = False
 
@@ -158,7 +92,7 @@ class NatsConnection:
         """
         config = self.config
         user, password, token = self._credentials()
-        servers = [_without_credentials(url) for url in config.urls]
+        servers = [without_credentials(url) for url in config.urls]
         opening = True
         reason: Exception | None = None  # the most telling one
         refusing: set[str] = set()
@@ -168,16 +102,16 @@ class NatsConnection:
             if self._closing or isinstance(exc, nats.errors.UnexpectedEOF):
                 return
             if not opening:
-                self._complain(exc)
+                self._complaints.hear(plain(exc))
                 return
-            if reason is None or _is_refusal(exc):
+            if reason is None or is_refusal(exc):
                 reason = exc
-            logger.debug("nats: %s", _plain(exc))
-            if _is_refusal(exc):
+            logger.debug("nats: %s", plain(exc))
+            if is_refusal(exc):
                 refusing.add(self._address)
                 # credentials are the cluster's; a certificate is one server's, and the others may do better
                 if not isinstance(exc, OSError) or refusing >= {urlsplit(url).netloc for url in servers}:
-                    raise _RefusedError
+                    raise RefusedError
 
         async def on_disconnect() -> None:
             if self._closing:
@@ -185,11 +119,11 @@ class NatsConnection:
             logger.warning("nats: connection lost, reconnecting")
             if config.locate is not None:
                 with suppress(Exception):  # the engine may be restarting; its old address is the best guess
-                    self._client.set_server_pool([_without_credentials(url) for url in config.locate()])
+                    self._client.set_server_pool([without_credentials(url) for url in config.locate()])
 
         async def on_reconnect() -> None:
             logger.info("nats: connected again", extra={"server": self.server_name})
-            self._complaints.clear()
+            self._complaints.forget()
             for listener in list(self._reconnect_listeners.values()):
                 listener()
 
@@ -215,11 +149,11 @@ class NatsConnection:
         try:
             async with asyncio.timeout(config.connect_timeout):
                 await self._client.connect(**options)
-        except (TimeoutError, nats.errors.Error, OSError, _RefusedError) as exc:
+        except (TimeoutError, nats.errors.Error, OSError, RefusedError) as exc:
             await self._abandon()
             shown = ", ".join(url.removeprefix("nats://") for url in servers)
             what = "cannot connect to the NATS server" if refusing else "no NATS server"
-            raise TransportUnavailableError(f"{what} at {shown}: {_plain(reason or exc)}") from exc
+            raise TransportUnavailableError(f"{what} at {shown}: {plain(reason or exc)}") from exc
         opening = False
         self._inbox = self._client.new_inbox() + "."
         try:
@@ -246,26 +180,6 @@ class NatsConnection:
     def _address(self) -> str:
         server = self._client._current_server  # noqa: SLF001
         return server.uri.netloc if server else ""
-
-    def _complain(self, exc: Exception) -> None:
-        """Log what went wrong, and tell whoever waits for a permission that it was refused."""
-        text = _plain(exc)
-        now = time.monotonic()
-        if now >= self._complaints.get(text, 0.0):
-            if len(self._complaints) >= 100:
-                self._complaints.clear()
-            self._complaints[text] = now + _COMPLAINT_INTERVAL
-            logger.warning("nats: %s", text)
-        violation = _VIOLATION.search(text)
-        if violation is None:
-            return
-        kind, subject = violation[1].lower(), violation[2].lower()  # nats-py has lowered it already
-        for waiting in self._permissions.get(f"{kind} {subject}", []):
-            if not waiting.done():
-                waiting.set_exception(NotPermittedError(text))
-        if kind == "publish":
-            for listener in self._refusal_listeners:
-                listener(subject, text)
 
     async def _abandon(self) -> None:
         self._closing = True
@@ -317,7 +231,7 @@ class NatsConnection:
 
     def on_refusal(self, listener: Callable[[str, str], None]) -> None:
         """Call ``listener`` with the subject, in lower case, and the server's words when it refuses a publish."""
-        self._refusal_listeners.append(listener)
+        self._complaints.on_refused_publish(listener)
 
     async def on_new_leader(self, stream: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Call ``listener`` when a cluster has elected a leader for a stream. Returns the function that stops this.
@@ -412,24 +326,16 @@ class NatsConnection:
                 done.set_result(None)
 
         reply = self.expect(on_reply)
-        permission = f"publish {subject.lower()}"
-        self._permissions.setdefault(permission, []).append(done)
         try:
-            async with asyncio.timeout(self.config.request_timeout if timeout is None else timeout):
-                await self._client.publish(subject, payload, reply=reply)
-                await done
+            with self._complaints.failing(done, "publish", subject):
+                async with asyncio.timeout(self.config.request_timeout if timeout is None else timeout):
+                    await self._client.publish(subject, payload, reply=reply)
+                    await done
         finally:
             self.forget(reply)
-            self._no_longer_waits(permission, done)
         if status_of(replies[-1]) == "503":
             raise NoRespondersError(subject)
         return replies
-
-    def _no_longer_waits(self, permission: str, waiting: asyncio.Future[None]) -> None:
-        others = self._permissions[permission]
-        others.remove(waiting)
-        if not others:
-            del self._permissions[permission]
 
     async def api(self, endpoint: str, body: Mapping[str, object] | None = None) -> bytes:
         """One request to the JetStream API; sent again while the server does not answer, until the deadline.
@@ -484,17 +390,12 @@ class NatsConnection:
     async def subscribe(self, subject: str, handler: Callable[[Msg], Awaitable[None]]) -> Subscription:
         """A core subscription that survives reconnects; it stands on the server when this returns."""
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        permission = f"subscription {subject.lower()}"
-        self._permissions.setdefault(permission, []).append(refused)
-        try:
-            with translated(f"subscribe to {subject}"):
-                subscription = await self._client.subscribe(subject, cb=handler)
-                await self.flush()
-                if refused.done():
-                    await self.unsubscribe([subscription])
-                    refused.result()
-        finally:
-            self._no_longer_waits(permission, refused)
+        with self._complaints.failing(refused, "subscription", subject), translated(f"subscribe to {subject}"):
+            subscription = await self._client.subscribe(subject, cb=handler)
+            await self.flush()
+            if refused.done():
+                await self.unsubscribe([subscription])
+                refused.result()
         return subscription
 
     async def unsubscribe(self, subscriptions: Sequence[Subscription]) -> None:
@@ -524,21 +425,3 @@ class NatsConnection:
     async def _forget_later(self, subscription: Subscription) -> None:
         await asyncio.sleep(_RETIRED_FOR)
         await self.unsubscribe([subscription])
-
-
-def _without_credentials(url: str) -> str:
-    parts: SplitResult = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _is_refusal(exc: Exception) -> bool:
-    """Whether a server answered that it does not want us, or we do not trust it."""
-    if isinstance(exc, OSError):
-        return isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-    text = str(exc).lower()
-    return "authorization" in text or "authentication" in text or "tls" in text
-
-
-def _plain(exc: Exception) -> str:
-    """An error's text without nats-py's own decoration."""
-    return described(exc).removeprefix("nats: ").strip("' ")
