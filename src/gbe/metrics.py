@@ -32,7 +32,9 @@ followed_topics: Final = Gauge(
 )
 visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livemax")
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
-overruns: Final = Counter("gbe_notify_subscriber_overruns", "Streams closed because their client read too slowly")
+streams_given_up: Final = Counter(
+    "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"
+)
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 

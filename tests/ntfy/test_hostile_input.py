@@ -510,6 +510,14 @@ class TestClientsThatGoAway:
         eventually(lambda: len(server.application.streams) == 0, "no stream outlives its client")
         assert server.get("/v1/health").status_code == 200
 
+    def test_a_client_that_only_stops_sending_gets_its_answer(self, server: Server, topic: str) -> None:
+        """As ``nc -N`` does: its request is complete, so it is answered, and then the connection ends."""
+        with server.connect() as raw:
+            raw.send(request("Content-Length: 2", body=b"hi", path=f"/{topic}"))
+            raw.socket.shutdown(socket.SHUT_WR)
+            assert raw.answer().json()["message"] == "hi"
+        assert [m["message"] for m in server.poll(topic)] == ["hi"]
+
     def test_a_half_message_is_not_published(self, server: Server, topic: str) -> None:
         with server.connect() as raw:
             raw.send(request("Content-Length: 100", body=b"half", path=f"/{topic}"))

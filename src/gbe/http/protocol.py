@@ -84,6 +84,14 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             cast("dict[str, Any]", self.scope).pop(OUTLET, None)
         self.cycle = cast("RequestResponseCycle", None)
 
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client that has said all it has to say (``nc -N``) still wants its answer."""
+        cycle = self._running
+        if self._phase is _Phase.IDLE and cycle is not None and not cycle.response_started:
+            cycle.keep_alive = False
+            return True
+        return None
+
     def data_received(self, data: bytes) -> None:
         if self._phase is _Phase.BODY and self.cycle.response_complete:
             self._discarded += len(data)

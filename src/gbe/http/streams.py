@@ -191,6 +191,8 @@ class Stream(ABC):
         start = await self._services.history.start_of(self._subscriber.topics, self._options.since, now_ms())
         if start is None:
             await self._services.hub.join(self._subscriber)
+        else:
+            await self._services.transport.ping()  # an engine that is down is told with a status, not in mid-stream
         await self._start()
         self._outlet.push(self._format.control("open", self._listed, now_ms()))
         self._begin_keepalive()
@@ -265,9 +267,10 @@ class Stream(ABC):
         return True
 
     def _wake(self) -> None:
-        if self._subscriber.overrun:
-            metrics.overruns.inc()
-            logger.warning("stream closed: its client reads too slowly", extra={"topics": masked(self._listed)})
+        given_up = self._subscriber.given_up
+        if given_up is not None:
+            metrics.streams_given_up.inc()
+            logger.warning("stream closed: %s", given_up, extra={"topics": masked(self._listed)})
             self._outlet.abort()
         elif self._pump is None and self._live and self._subscriber.has_waiting:
             self._pump = asyncio.get_running_loop().create_task(self._write_waiting())
@@ -289,7 +292,7 @@ class Stream(ABC):
         self._streams.keepalive.add(self._send_keepalive)
 
     def _send_keepalive(self) -> None:
-        if self._live and not self._subscriber.overrun:
+        if self._live and self._subscriber.given_up is None:
             self._subscriber.put(self._format.control("keepalive", self._listed, now_ms()))
 
     async def _end_properly(self) -> None:

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 LINGER: Final = 5.0
 """Seconds for which a topic is followed after its last subscriber left: clients that reconnect come back by then."""
 
+TOO_SLOW: Final = "its client reads too slowly"
 TURN: Final = 256
 """Subscribers that get a message in one turn of the event loop: others' requests go in between."""
 
@@ -54,7 +55,7 @@ class Subscriber:
         "_waiting",
         "_wake",
         "_write",
-        "overrun",
+        "given_up",
         "topics",
     )
 
@@ -75,7 +76,8 @@ class Subscriber:
         self._bytes = 0
         self._replayed: dict[str, Position] | None = None
         self._held: list[TopicMessage] | None = None
-        self.overrun = False
+        self.given_up: str | None = None
+        """Why the stream must end; ``None`` as long as it need not."""
 
     def hold_back(self) -> None:
         """Keep live messages aside until ``release``: the replay may still bring the same ones."""
@@ -89,11 +91,11 @@ class Subscriber:
 
     def offer(self, message: TopicMessage) -> None:
         """Take a live message, if it passes the filters and was not part of the replay."""
-        if self.overrun:
+        if self.given_up is not None:
             return
         if self._held is not None:
             if len(self._held) >= self._config.subscriber_queue_messages:
-                self._give_up()
+                self.give_up(TOO_SLOW)
             else:
                 self._held.append(message)
             return
@@ -114,15 +116,17 @@ class Subscriber:
         if len(self._waiting) >= self._config.subscriber_queue_messages or (
             self._waiting and self._bytes > self._config.subscriber_queue_bytes
         ):
-            self._give_up()
+            self.give_up(TOO_SLOW)
         else:
             self._waiting.append(frame)
             self._wake()
 
-    def _give_up(self) -> None:
-        self.overrun = True
-        self._waiting = self._held = None
-        self._wake()
+    def give_up(self, reason: str) -> None:
+        """End the stream: it can no longer be complete, and its client will come back for what it missed."""
+        if self.given_up is None:
+            self.given_up = reason
+            self._waiting = self._held = None
+            self._wake()
 
     def replayed(self, message: TopicMessage) -> bytes | None:
         """Take a message of the replay: its frame if it passes the filters. Live copies of it are dropped later."""
@@ -140,7 +144,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Nothing more is wanted: let go of the stream, which holds this subscriber."""
-        self.overrun = True
+        self.given_up = "closed"
         self._waiting = self._held = None
         self._write, self._wake = _no_longer_writes, _no_longer_wakes
 
@@ -278,6 +282,8 @@ class Hub:
                     channel.ready.exception()  # somebody may have stopped waiting: then nobody else asks for it
             elif not self._closed:
                 logger.exception("topic no longer followed", extra={"topic": masked(topic)})
+                for subscriber in tuple(channel.subscribers):
+                    subscriber.give_up("its topic can no longer be followed")
 
     async def _fan_out(self, message: TopicMessage, subscribers: tuple[Subscriber, ...]) -> None:
         """Hand a message over; what is written leaves at the end of each turn of the loop, so there are several."""
