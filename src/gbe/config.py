@@ -29,6 +29,8 @@ from gbe.transport.nats.config import NatsConfig
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
 HIDDEN: Final = "********"
+# what Kubernetes puts into every pod beside a Service of the name gbe
+_SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
 
 # -- values from text
 
@@ -409,7 +411,8 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
 def _from_environment(environment: Mapping[str, str]) -> list[tuple[Key, str]]:
     found: list[tuple[Key, str]] = []
     for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
+        # an empty variable is one that somebody could not unset
+        if not variable.startswith(ENVIRONMENT_PREFIX) or not text or _SERVICE_LINK.fullmatch(variable):
             continue
         key = _BY_VARIABLE.get(variable)
         if key is None:
@@ -521,7 +524,7 @@ def _check_transport(transport: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A value fit to be shown: the user part of URLs is hidden."""
-    return re.sub(r"(\w+://)[^/@,\s]+@", rf"\1{HIDDEN}@", text)
+    return ",".join(re.sub(r"(\w+://).*@", rf"\1{HIDDEN}@", part) for part in text.split(","))
 
 
 def shown(settings: Settings) -> dict[str, object]:

@@ -44,7 +44,10 @@ def configure(config: LogConfig, stream: TextIO | None = None) -> None:
         shared += [structlog.stdlib.add_logger_name, structlog.processors.format_exc_info]
         renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=output.isatty())
+        # not the default, which shows the local variables of every frame: there are secrets among them
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -42,6 +42,7 @@ _MAX_REDIRECTS: Final = 5
 _NO_PROXY: Final = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 _BROKEN: Final = re.compile("peer closed|server disconnected", re.IGNORECASE)  # httpx words it at length
 _PASSING: Final = frozenset({429, 503})
+_UNCONFIRMED: Final = 50302  # gbe's own: the message may be stored, so sending it again may store it twice
 _TOO_MANY_REQUESTS: Final = 42901  # the only limit that pauses cure within seconds; the others are quotas
 
 # -- errors
@@ -88,7 +89,11 @@ class RefusedError(ClientError):
     @property
     def temporary(self) -> bool:
         """Whether the same request may be granted a moment later: not so if a quota is used up."""
-        return self.http in _PASSING and (self.http != 429 or self.code in (0, _TOO_MANY_REQUESTS))
+        return (
+            self.http in _PASSING
+            and self.code != _UNCONFIRMED
+            and (self.http != 429 or self.code in (0, _TOO_MANY_REQUESTS))
+        )
 
 
 # -- text for terminals

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -67,11 +68,16 @@ def serve(
     workers: WorkersOption = None,
 ) -> None:
     """Start the service. With nothing given: an ntfy-compatible server on 127.0.0.1:8080 with its own engine."""
-    from gbe.cli.serve import serve_until_stopped
+    from gbe.cli.shared import shared_directory
     from gbe.config import load
 
     flags = {"listen": listen, "data_dir": data_dir, "transport": transport, "workers": workers}
-    serve_until_stopped(load(config, flags=flags))
+    settings = load(config, flags=flags)
+    with ExitStack() as stack:
+        shared = stack.enter_context(shared_directory()) if settings.workers > 1 else None
+        from gbe.cli.serve import serve_until_stopped  # it counts: not before there is where to
+
+        serve_until_stopped(settings, shared)
 
 
 @app.command()

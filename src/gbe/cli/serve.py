@@ -3,12 +3,9 @@
 import asyncio
 import functools
 import logging
-import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -18,6 +15,7 @@ import gbe
 from gbe import logs, metrics
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
+from gbe.errors import ConfigError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
@@ -32,39 +30,31 @@ logger = logging.getLogger(__name__)
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _METRICS_INTERVAL: Final = 2.0
 _LEDGER: Final = "visitors"
+_PORT_PATIENCE: Final = 3.0
 
 
-def serve_until_stopped(settings: Settings) -> None:
+def serve_until_stopped(settings: Settings, shared: Path | None) -> None:
     """Run the service until SIGTERM or Ctrl-C.
+
+    Args:
+        shared: where several workers count together; ``None`` for one process.
 
     Raises:
         GbeError: it cannot start; the text says why and what to do.
     """
     logs.configure(settings.log)
-    if settings.workers > 1:
-        _serve_with_workers(settings)
-    else:
-        run(_serve(settings))
+    if shared is not None:
+        SharedLedger.create(shared / _LEDGER, workers=settings.workers)
+    run(_serve(settings, shared))
 
 
-def _serve_with_workers(settings: Settings) -> None:
-    """What several processes count together lies in files: metrics, and what visitors have used."""
-    directory = Path(tempfile.mkdtemp(prefix="gbe-workers-"))
-    os.environ[metrics.MULTIPROCESS_DIR] = str(directory)
-    SharedLedger.create(directory / _LEDGER, workers=settings.workers)
-    try:
-        run(_serve(settings, directory))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-async def _serve(settings: Settings, shared: Path | None = None) -> None:
+async def _serve(settings: Settings, shared: Path | None) -> None:
     started = time.monotonic()
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with AsyncExitStack() as stack:
         # first of all: a port that is taken should not cost the start of an engine
-        sockets = _listen(settings)
+        sockets = await _listen(settings)
         stack.callback(_close_all, sockets)
         port = sockets[0].getsockname()[1]
         if settings.transport_kind == "embedded":
@@ -143,14 +133,27 @@ async def _open_transport(settings: Settings) -> Transport:
             return await open_nats(settings.nats_config())
 
 
-def _listen(settings: Settings) -> list[socket.socket]:
-    share = settings.workers > 1
-    first = listen(settings.host, settings.port, backlog=settings.http.backlog, share=share)
-    port = first.getsockname()[1]
-    others = [
-        listen(settings.host, port, backlog=settings.http.backlog, share=True) for _ in range(settings.workers - 1)
-    ]
-    return [first, *others]
+async def _listen(settings: Settings) -> list[socket.socket]:
+    """One socket for each worker.
+
+    Sockets that share an address would share it with another server's too: so first one that does not share finds out
+    whether the address is free.
+    """
+    backlog = settings.http.backlog
+    if settings.workers == 1:
+        return [listen(settings.host, settings.port, backlog=backlog)]
+    deadline = time.monotonic() + _PORT_PATIENCE
+    while True:
+        try:
+            probe = listen(settings.host, settings.port, backlog=1)
+            break
+        except ConfigError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)  # the workers of a server that was killed notice within a moment
+    port = probe.getsockname()[1]
+    probe.close()
+    return [listen(settings.host, port, backlog=backlog, share=True) for _ in range(settings.workers)]
 
 
 def _close_all(sockets: list[socket.socket]) -> None:

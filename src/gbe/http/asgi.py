@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gbe.errors import GbeError, NotifyError, PayloadTooLargeError, TransportError
+from gbe.errors import GbeError, NotifyError, PayloadTooLargeError, PublishOutcomeUnknownError, TransportError
 from gbe.http.wire import error_body
 
 Scope = MutableMapping[str, Any]
@@ -20,7 +20,10 @@ JSON: Final = (b"content-type", b"application/json")
 _SUCCESS: Final = b'{"success":true}\n'
 
 UNAVAILABLE: Final = NotifyError(
-    50301, "service unavailable: the message store does not answer; nothing is lost if you send this again"
+    50301, "service unavailable: the message store does not answer; nothing was stored, send this again"
+)
+UNCONFIRMED: Final = NotifyError(
+    50302, "service unavailable: the message store did not confirm in time; the message may be stored or not"
 )
 STOPPING: Final = NotifyError(50301, "service unavailable: the server is stopping")
 _INTERNAL: Final = NotifyError(50001, "internal server error")
@@ -54,6 +57,8 @@ def as_notify_error(error: BaseException) -> NotifyError:
             return error
         case PayloadTooLargeError():
             return NotifyError(41301, "attachment too large, or bandwidth limit reached")
+        case PublishOutcomeUnknownError():
+            return UNCONFIRMED
         case TransportError():
             return UNAVAILABLE
         case _:

@@ -74,7 +74,7 @@ def site(services: Services) -> App:
 
     async def prometheus(request: Request) -> Response:  # noqa: ARG001
         """``GET /metrics``."""
-        metrics.visitors.set(len(services.visitors))
+        metrics.visitors.set(await asyncio.to_thread(len, services.visitors))
         metrics.followed_topics.set(services.hub.followed_topics)
         metrics.engine_up.set(await _engine_answers(services))
         content = await asyncio.to_thread(metrics.render)

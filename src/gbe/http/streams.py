@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Final
 
 from gbe import metrics
-from gbe.errors import TransportError
+from gbe.errors import NotifyError, TransportError
 from gbe.http.asgi import ORIGIN, STOPPING, ClientGoneError, Receive, Scope, Send
 from gbe.http.formats import Format
 from gbe.http.keepalive import Keepalive
@@ -168,7 +168,7 @@ class Stream(ABC):
                     # here it stays; not in a method of its own, whose frame every idle stream would hold
                     while (await self._receive())["type"] != self.hang_up:
                         pass
-            except TransportError as exc:
+            except (TransportError, NotifyError) as exc:
                 await self._break_off(exc)
         except asyncio.CancelledError:
             if not self._ending or self._main is None:
@@ -192,7 +192,9 @@ class Stream(ABC):
         if start is None:
             await self._services.hub.join(self._subscriber)
         else:
-            await self._services.transport.ping()  # an engine that is down is told with a status, not in mid-stream
+            # what would fail after the replay is told with a status now, not in mid-stream
+            self._services.hub.check_room(self._subscriber.topics)
+            await self._services.transport.ping()
         await self._start()
         self._outlet.push(self._format.control("open", self._listed, now_ms()))
         self._begin_keepalive()
@@ -252,8 +254,11 @@ class Stream(ABC):
             await self._outlet.drained()
             self._outlet.push(b"".join(frames))
 
-    async def _break_off(self, exc: TransportError) -> None:
-        """The engine failed in mid-stream: end it visibly incomplete, so that the client asks again."""
+    async def _break_off(self, exc: TransportError | NotifyError) -> None:
+        """The engine failed in mid-stream, or the last place went to somebody else.
+
+        The stream ends visibly incomplete, so that its client asks again.
+        """
         logger.warning("stream broken off: %s", exc, extra={"topics": masked(self._listed)})
         self._outlet.abort()
         await self._until_gone()

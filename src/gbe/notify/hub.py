@@ -201,6 +201,12 @@ class Hub:
         """Topics that this process receives from the engine at this moment."""
         return len(self._channels)
 
+    def check_room(self, topics: tuple[str, ...]) -> None:
+        """Raise ``NotifyError`` 42904 if these topics are more than may be followed beside the others."""
+        fresh = sum(topic not in self._channels for topic in topics)
+        if len(self._channels) + fresh > self._config.global_topic_limit:
+            raise Refusal.TOO_MANY_TOPICS.error()
+
     async def join(self, subscriber: Subscriber) -> None:
         """Hand live messages of its topics to a subscriber from now on: whatever is stored after this returns.
 
@@ -208,9 +214,7 @@ class Hub:
             NotifyError: 42904, too many topics are followed.
             TransportError: the engine did not answer in time.
         """
-        fresh = [topic for topic in subscriber.topics if topic not in self._channels]
-        if len(self._channels) + len(fresh) > self._config.global_topic_limit:
-            raise Refusal.TOO_MANY_TOPICS.error()
+        self.check_room(subscriber.topics)
         channels = [self._channel(topic) for topic in subscriber.topics]
         for channel in channels:
             channel.subscribers.add(subscriber)

@@ -66,7 +66,7 @@ class Visitors:
     def __init__(self, config: NotifyConfig, exempt: Iterable[Network] = (), ledger: Ledger | None = None) -> None:
         self._config = config
         self._exempt = tuple(exempt)
-        self._ledger = ledger or LocalLedger()
+        self._ledger = LocalLedger() if ledger is None else ledger  # an empty ledger is false
         self._visitor = lru_cache(maxsize=16_384)(self._identify)  # parsing an address costs more than the rest
         self._trusted = parse_networks(config.proxy_trusted_hosts)
         self._header = config.proxy_forwarded_header.strip().lower().encode("latin-1", "replace")

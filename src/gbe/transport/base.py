@@ -373,8 +373,8 @@ class Transport(ABC):
         Args:
             subject: a subject without wildcards, stored by some stream.
             payload: opaque bytes, at most ``max_payload_size``.
-            id: a ULID of the caller's making; publishing one id twice within the stream's ``dedup_window`` stores it
-                once. ``None`` makes one.
+            id: a ULID of the caller's making; publishing one id twice within the stream's ``dedup_window``, with the
+                same ``idempotency_key`` or without one, stores it once. ``None`` makes one.
             idempotency_key: up to 128 printable characters; a second publish to the same subject with the same key
                 within the window is a no-op that returns the first id.
             traceparent: W3C trace context that travels with the message.
@@ -403,6 +403,8 @@ class Transport(ABC):
             options: ``batch_size`` messages are asked for at a time; at most ``max_inflight`` are unacknowledged in
                 this member (back-pressure); after ``ack_timeout`` seconds without an answer a message is delivered
                 again, ``max_deliver`` times in all, then it is dead-lettered; ``start`` counts when the group is new.
+                A member fetches up to ``batch_size`` messages ahead; what it returns unhandled when it leaves has been
+                delivered once more all the same.
 
         Raises:
             InvalidSubjectError, ConfigError: at once.
@@ -521,7 +523,7 @@ def deadletter_subject(subject: str) -> str:
     return f"{namespace}._deadletter.{domain}"
 
 
-def deadletter_for(delivery: Delivery, reason: str, now_ms: int) -> DeadLetter:
+def deadletter_for(delivery: Delivery, reason: str, now_ms: int, *, with_payload: bool = True) -> DeadLetter:
     """The letter for a delivery that is given up. Its id is the original's, so that writing it twice stores it once."""
     envelope = delivery.envelope
     return DeadLetter(
@@ -534,7 +536,7 @@ def deadletter_for(delivery: Delivery, reason: str, now_ms: int) -> DeadLetter:
             id=envelope.id,
             subject=envelope.subject,
             timestamp=envelope.timestamp,
-            payload=envelope.payload,
+            payload=envelope.payload if with_payload else b"",
             traceparent=envelope.traceparent,
         ),
     )

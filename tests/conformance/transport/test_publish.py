@@ -378,3 +378,30 @@ async def test_an_unhurried_timeout_changes_nothing(transport: Transport, subjec
     started = time.monotonic()
     await transport.publish(subject, b"", timeout=25.0)
     assert time.monotonic() - started < 20
+
+
+async def test_a_key_that_looks_like_an_id_is_a_key(transport: Transport, subject: str) -> None:
+    """The id of one message is a natural key for what follows from it, and does not make that a copy of it."""
+    cause = await transport.publish(subject, b"cause")
+    effect = await transport.publish(subject, b"effect", idempotency_key=cause)
+    assert effect != cause
+    assert payloads(await transport.read(subject)) == [b"cause", b"effect"]
+
+
+async def test_live_only_messages_leave_room_for_others(transport: Transport, subject: str) -> None:
+    """Publishing without storing waits for nothing, and lets others run all the same."""
+    turns = 0
+    done = False
+
+    async def count() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    for _ in range(200):
+        await transport.publish(subject, b"x", durable=False)
+    done = True
+    await counting
+    assert turns >= 100

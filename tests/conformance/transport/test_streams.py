@@ -1,6 +1,7 @@
 """Streams: made and changed, what they keep, what is trimmed, and how far behind a group is."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -373,3 +374,14 @@ async def test_a_late_group_lags_by_what_its_start_left(transport: Transport, su
             return lag.pending + lag.unacknowledged == count
 
         await eventually(is_right, f"{count} for {group}")
+
+
+async def test_what_is_published_while_trimming_stays(transport: Transport, subject: str) -> None:
+    """Only what is older than the moment goes, however the two race."""
+    for _ in range(15):
+        await transport.publish(subject, b"old")
+        await next_millisecond()
+        moment = int(time.time() * 1000)
+        await next_millisecond()
+        _, fresh = await asyncio.gather(transport.trim(subject, moment), transport.publish(subject, b"new"))
+        assert fresh in [message.envelope.id for message in await transport.read(subject)]

@@ -60,7 +60,7 @@ def test_an_envelope_is_read_back_as_it_was_written(envelope: Envelope, key: str
     assert set(headers) == {"Nats-Msg-Id", "Gbe-Id", "Gbe-Timestamp"} | (
         {"traceparent"} if envelope.traceparent else set()
     )
-    assert headers["Nats-Msg-Id"] == f"{envelope.subject}|{key}"
+    assert headers["Nats-Msg-Id"] == f"{envelope.subject}|k:{key}"
     assert wire.envelope_of(subject, payload, headers, 7, 7) == envelope
 
 

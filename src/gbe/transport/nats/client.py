@@ -70,6 +70,12 @@ class CorrectedClient(Client):
         writer = getattr(self._transport, "_io_writer", None)
         return writer is None or writer.is_closing()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What waits in the socket's buffer."""
+        writer = getattr(self._transport, "_io_writer", None)
+        return 0 if writer is None else int(writer.transport.get_write_buffer_size())
+
     def abort(self) -> None:
         """Drop the socket, if there is one, with what waits to be sent."""
         writer = getattr(self._transport, "_io_writer", None)

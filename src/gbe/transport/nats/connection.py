@@ -264,6 +264,11 @@ class NatsConnection:
         """A subject prefix that nobody else uses, for a subscription of one's own."""
         return self._client.new_inbox()
 
+    @property
+    def unsent_bytes(self) -> int:
+        """What is written and has not left this machine."""
+        return sum(map(len, self._outgoing)) + self._client.unsent_bytes
+
     # -- writing
 
     def write(self, data: bytes) -> None:
@@ -314,21 +319,29 @@ class NatsConnection:
     async def request_many(
         self, subject: str, payload: bytes, *, until: Callable[[Msg], bool], timeout: float | None = None
     ) -> list[Msg]:
-        """One request, several replies: all up to and with the first for which ``until`` is true."""
+        """One request, several replies: all up to and with the first for which ``until`` is true.
+
+        ``timeout`` is how long nothing may come.
+        """
         if self.is_closed:
             raise TransportClosedError("the transport is closed")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        silence = self.config.request_timeout if timeout is None else timeout
+        timer: asyncio.Timeout | None = None
         replies: list[Msg] = []
 
         def on_reply(msg: Msg) -> None:
             replies.append(msg)
+            if timer is not None and not timer.expired():
+                timer.reschedule(loop.time() + silence)  # a slow link is no silence
             if not done.done() and (status_of(msg) == "503" or until(msg)):
                 done.set_result(None)
 
         reply = self.expect(on_reply)
         try:
             with self._complaints.failing(done, "publish", subject):
-                async with asyncio.timeout(self.config.request_timeout if timeout is None else timeout):
+                async with asyncio.timeout(silence) as timer:
                     await self._client.publish(subject, payload, reply=reply)
                     await done
         finally:
@@ -415,7 +428,7 @@ class NatsConnection:
             await self.unsubscribe([subscription])
             return
         self.write(b"UNSUB %d\r\n" % subscription._id)  # noqa: SLF001
-        with suppress(TransportError):
+        with suppress(TransportError, TimeoutError):
             async with asyncio.timeout(_RETIRE_TIMEOUT):
                 await self.flush()
         task = asyncio.get_running_loop().create_task(self._forget_later(subscription), name="gbe.nats.retired")

@@ -25,7 +25,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gbe.envelope import Envelope
-from gbe.errors import ConfigError, TransportError
+from gbe.errors import ConfigError, PayloadTooLargeError, TransportError
 from gbe.schemas import deadletter
 from gbe.subjects import overlaps
 from gbe.transport.base import (
@@ -294,11 +294,16 @@ class NatsConsumption(Consumption):
 
     async def write_deadletter(self, delivery: Delivery, reason: str) -> None:
         """Store the dead letter; returns when the engine has it."""
-        letter = deadletter_for(delivery, reason, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        letter = deadletter_for(delivery, reason, now_ms)
         envelope = delivery.envelope
-        await self._store_letter(
-            deadletter_subject(envelope.subject), deadletter.encode(letter), letter.id, envelope.traceparent
-        )
+        subject = deadletter_subject(envelope.subject)
+        try:
+            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
+        except PayloadTooLargeError:  # another program's message: its letter goes without what the engine cannot take
+            note = f"{reason} (payload of {len(envelope.payload)} bytes left out, too large for a letter)"
+            letter = deadletter_for(delivery, note, now_ms, with_payload=False)
+            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
         logger.warning(
             "message dead-lettered: %s",
             reason,
@@ -410,7 +415,7 @@ class NatsConsumption(Consumption):
                     await self._groups.ensure_on(puller.stream, self._pattern, self.group, self.options)
                     await self._listen(puller)
                     break
-                except TransportError as exc:
+                except Exception as exc:  # noqa: BLE001 - whatever it is: who gives up here never pulls again
                     logger.warning("consumer not restored yet: %s", exc, extra={"group": self.group})
                     await asyncio.sleep(_CHECK_INTERVAL)
         finally:
@@ -436,6 +441,8 @@ class NatsConsumption(Consumption):
                     logger.warning("no sign of life from a pull, asking again", extra={"stream": puller.stream})
                     puller.asked, puller.seen = 0, now
                     self._restore_soon(puller)
+                elif not puller.asked:
+                    self._pull(puller)
 
 
 class GroupRegistry:

@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 
 from gbe.envelope import Envelope
 from gbe.errors import (
+    PayloadTooLargeError,
     PublishOutcomeUnknownError,
     TransportClosedError,
     TransportError,
@@ -39,6 +40,7 @@ MIN_BATCH_MESSAGES: Final = (
     8  # measured: a batch costs the engine as much as 6 to 8 single messages, each with its sync
 )
 MAX_BATCHES_IN_FLIGHT: Final = 2  # one syncs its writes while the next is staged
+_FRAME_ROOM: Final = 512  # for the header lines of a batch, beside those of the message
 _TICK: Final = 0.1  # how often deadlines are looked at
 _REFUSAL_PAUSE: Final = 0.25  # no leader, no space: how long until the next try
 
@@ -130,8 +132,13 @@ class Publisher:
         if self._closed or self._connection.is_closed:
             raise TransportClosedError("the transport is closed")
         size = len(publication.body)
+        most = self._connection.server_max_payload - _FRAME_ROOM
+        if size + len(publication.headers) > most:  # a server drops the whole connection for a message over its limit
+            raise PayloadTooLargeError(size, most - len(publication.headers))
         while self._queued_bytes > self._config.max_queued_bytes:
             await self._wait_for_space(publication)
+            if self._closed:
+                raise TransportClosedError("the transport is closed")
         self._queued_bytes += size
         try:
             if batch_key is None:
@@ -157,6 +164,7 @@ class Publisher:
     async def close(self) -> None:
         """Wait for what is under way (bounded by its deadlines), then stop."""
         self._closed = True
+        self._space.set()  # who waits for space waits in vain
         pending = [p.future for p in self._everything()]
         if pending and not self._connection.is_closed:
             await asyncio.wait(pending, timeout=self._config.publish_timeout)

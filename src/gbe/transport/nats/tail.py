@@ -7,7 +7,6 @@ A tail of a wildcard pattern reads through a consumer of its own instead: there 
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -46,7 +45,7 @@ BUFFER_BYTES: Final = 8 * 1024 * 1024
 _RETRY_PAUSE: Final = 0.25
 _INTEREST_SPREADS: Final = 1.0
 _NANO: Final = 1_000_000_000
-_PULL: Final = 500
+_PULL: Final = 100
 _PULL_EXPIRES: Final = 20 * _NANO
 _HEARTBEAT: Final = 5 * _NANO
 
@@ -335,6 +334,8 @@ class _PatternFeed:
         self._connection, self._streams, self._pattern = connection, streams, pattern
         self._earlier = [p for p in earlier if not is_literal(p)]  # what they cover, they show
         self._queue: asyncio.Queue[StoredMessage | None] = asyncio.Queue(maxsize=BUFFER)
+        self._queued_bytes = 0
+        self._has_room = asyncio.Event()
         self._readers: list[_StreamReader] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._subscriptions: list[Subscription] = []
@@ -360,18 +361,29 @@ class _PatternFeed:
 
     async def next(self) -> StoredMessage | None:
         """The next message, or ``None`` once closed."""
-        return await _next_of(self._queue)
+        message = await _next_of(self._queue)
+        if message is not None:
+            self._queued_bytes -= len(message.envelope.payload)
+            self._has_room.set()
+        return message
 
     async def _take(self, message: StoredMessage) -> None:
         subject = message.envelope.subject
-        if not any(matches(pattern, subject) for pattern in self._earlier):
-            await self._queue.put(message)
+        if any(matches(pattern, subject) for pattern in self._earlier):
+            return
+        while self._queued_bytes > BUFFER_BYTES:  # the rest waits in the engine
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._queued_bytes += len(message.envelope.payload)
+        await self._queue.put(message)
 
     async def _on_volatile(self, msg: Msg) -> None:
         envelope = _volatile(msg)
-        if not any(matches(pattern, envelope.subject) for pattern in self._earlier):
-            with contextlib.suppress(asyncio.QueueFull):  # never stored, never promised to a slow reader
-                self._queue.put_nowait(StoredMessage(envelope, None))
+        if any(matches(pattern, envelope.subject) for pattern in self._earlier):
+            return
+        if self._queued_bytes <= BUFFER_BYTES and not self._queue.full():  # a slower reader was promised nothing
+            self._queued_bytes += len(envelope.payload)
+            self._queue.put_nowait(StoredMessage(envelope, None))
 
 
 class _Delivered(msgspec.Struct):

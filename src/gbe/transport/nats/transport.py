@@ -4,12 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
 import msgspec
 
 from gbe.envelope import Envelope
-from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
+from gbe.errors import InvalidEnvelopeError, TransportClosedError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import encode_ulid, new_ulid
 from gbe.subjects import check_pattern, check_subject
 from gbe.tracing import current_traceparent
@@ -43,6 +44,8 @@ logger = logging.getLogger(__name__)
 MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
+_MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
+_MOST_MS: Final = 1 << 48  # what a ULID can name
 
 
 class _Purged(msgspec.Struct):
@@ -62,6 +65,7 @@ class NatsTransport(Transport):
         self._members: set[NatsConsumption] = set()
         self._tails: set[NatsTail] = set()
         self._closing = self._closed = False
+        self._closing_task: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, config: NatsConfig) -> Self:
@@ -121,6 +125,8 @@ class NatsTransport(Transport):
         seconds = self._config.publish_timeout if timeout is None else timeout
         now_ms = time.time_ns() // 1_000_000
         later = deliver_at is not None and deliver_at > now_ms
+        if deliver_at is not None and deliver_at >= _MOST_MS:
+            raise InvalidEnvelopeError(f"deliver_at is unix milliseconds, below 2**48: {deliver_at}")
         if id is None:
             # the id of a delayed message names the time of its delivery: that is where it will be looked for
             id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
@@ -142,7 +148,7 @@ class NatsTransport(Transport):
         deadline = time.monotonic() + seconds
         subject, id = envelope.subject, envelope.id
         stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
-        headers = wire.header_lines(envelope, idempotency_key or id)
+        headers = wire.header_lines(envelope, idempotency_key)
         if deliver_at is not None:
             target = f"{wire.SCHEDULED}.{subject}.{id}"
             headers += (
@@ -168,12 +174,13 @@ class NatsTransport(Transport):
     async def _publish_volatile(self, envelope: Envelope, seconds: float) -> None:
         """Straight to the live tails; waits for a connection, as every publish does."""
         deadline = time.monotonic() + seconds
-        while not self._connection.is_connected:
+        while not self._connection.is_connected or self._connection.unsent_bytes > _MOST_UNSENT:
             if time.monotonic() >= deadline:
                 raise TransportUnavailableError(f"publish on {envelope.subject}: no connection to the engine")
             await asyncio.sleep(0.02)
-        headers = wire.header_lines(envelope, envelope.id)
+        headers = wire.header_lines(envelope)
         self._connection.write(wire.frame(f"{wire.VOLATILE}.{envelope.subject}", "", headers, envelope.payload))
+        await asyncio.sleep(0)  # nothing else waits here, and what is queued leaves between two turns of the loop
 
     # -- consume, tail, read
 
@@ -227,9 +234,11 @@ class NatsTransport(Transport):
         check_subject(subject)
         self._check_open()
         stream = await self._streams.of_subject(subject)
+        # in this order: what is stored between the two questions is newer than the first answer, and stays
+        newest = await self._history.last_sequence(subject)
         keep_from = await self._history.first_sequence_since(subject, before)
         if keep_from is None:
-            keep_from = await self._history.last_sequence(subject) + 1
+            keep_from = newest + 1
         floor = await self._groups.acknowledged_floor(stream, subject)
         sequence = keep_from if floor is None else min(keep_from, floor)
         if sequence <= 1:
@@ -254,15 +263,22 @@ class NatsTransport(Transport):
         return time.perf_counter() - started
 
     async def close(self) -> None:
-        if self._closing:
-            return
-        self._closing = True
-        for tail in list(self._tails):
-            await tail.close()
-        await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
-        self._closed = True  # not earlier: a handler that ends meanwhile may have something to publish
-        await self._publisher.close()
-        await self._connection.close()
+        # one closing for all callers: one that is cancelled must not leave it half done
+        if self._closing_task is None:
+            self._closing = True
+            self._closing_task = asyncio.get_running_loop().create_task(self._close(), name="gbe.nats.close")
+        await asyncio.shield(self._closing_task)
+
+    async def _close(self) -> None:
+        async with AsyncExitStack() as stack:  # each step, whatever becomes of the others
+            stack.push_async_callback(self._connection.close)
+            stack.push_async_callback(self._publisher.close)
+            stack.callback(setattr, self, "_closed", True)  # a handler that ends until then may have to publish
+            for member in list(self._members):
+                stack.push_async_callback(member.stop)
+            for tail in list(self._tails):
+                stack.push_async_callback(tail.close)
+            await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -36,8 +36,13 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
-def header_lines(envelope: Envelope, dedup_key: str) -> str:
-    """The headers of a message to be stored, each line ended; ``extra`` lines may follow."""
+def header_lines(envelope: Envelope, idempotency_key: str | None = None) -> str:
+    """The headers of a message to be stored, each line ended; more lines may follow.
+
+    De-duplicated is what has the same idempotency key, or without one the same id; a key that looks like an id is
+    another thing than that id.
+    """
+    dedup_key = f"i:{envelope.id}" if idempotency_key is None else f"k:{idempotency_key}"
     trace = f"traceparent: {envelope.traceparent}\r\n" if envelope.traceparent else ""
     return (
         f"Nats-Msg-Id: {envelope.subject}|{dedup_key}\r\n"
