@@ -113,7 +113,15 @@ def test_json_made_safe_for_terminals_means_the_same(value: dict[str, str]) -> N
 
 @pytest.mark.parametrize(
     ("http", "code", "temporary"),
-    [(429, 42901, True), (429, 0, True), (503, 0, True), (503, 50301, True), (429, 42908, False), (400, 40007, False)],
+    [
+        (429, 42901, True),
+        (429, 0, True),
+        (503, 0, True),
+        (503, 50301, True),
+        (503, 50302, False),
+        (429, 42908, False),
+        (400, 40007, False),
+    ],
 )
 def test_only_a_full_bucket_and_a_busy_server_are_worth_waiting_for(http: int, code: int, temporary: bool) -> None:
     assert RefusedError("http://h", http, code, "limit reached").temporary is temporary
