@@ -48,7 +48,7 @@ class NatsProcess:
     def start(self) -> None:
         """Start it and return once it serves; the port of the first start is kept."""
         for _ in range(20):
-            port = self.port or _free_port()
+            port = self.port or free_port()
             if self._start_on(port):
                 self.port = port
                 return
@@ -115,7 +115,8 @@ def _stands(pid: int) -> bool:
     return all(state in "Tt" for state in states)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nothing listens on, and that no outgoing connection takes meanwhile."""
     while True:
         port = random.choice(_PORTS)
         with socket.socket() as probe:

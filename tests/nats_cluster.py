@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from nats.aio.client import Client
-from tests.engines import BINARY, _die_with_parent, _free_port
+from tests.engines import BINARY, _die_with_parent, free_port
 from tests.waiting import eventually, first, take
 
 from gbe.errors import TransportError
@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
         self.folder, self.config = folder, dict(config or {})
-        self.port, self.monitor_port = _free_port(), _free_port()
+        self.port, self.monitor_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -67,7 +67,7 @@ class Server:
             if await self.is_healthy_in_time():
                 return
             self.kill()
-            self.port, self.monitor_port = _free_port(), _free_port()
+            self.port, self.monitor_port = free_port(), free_port()
         raise AssertionError(f"nats-server does not start: {self.log()[-2000:]}")
 
     def spawn(self) -> None:
@@ -150,7 +150,7 @@ class Cluster:
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, *, size: int = 3) -> None:
         self.servers = [Server(folder / f"n{number}") for number in range(1, size + 1)]
-        routes = [_free_port() for _ in self.servers]
+        routes = [free_port() for _ in self.servers]
         for number, (server, port) in enumerate(zip(self.servers, routes, strict=True), 1):
             server.config = {
                 "authorization": {"user": USER, "password": PASSWORD},

@@ -2,9 +2,7 @@
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,22 +14,13 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
+from tests.engines import free_port
 
 T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds that anything may take on a machine that others use too. Only a failing test waits so long."""
 COMMAND = Path(sys.executable).with_name("gbe")
-_PORTS = range(20_000, 28_000)  # below the ephemeral range: nobody's outgoing connection takes it
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    while True:
-        port = random.choice(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def eventually(condition: Callable[[], T], description: str, *, within: float = PATIENCE) -> T:

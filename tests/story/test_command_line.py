@@ -8,7 +8,6 @@ import pty
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,10 +17,10 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from tests.engines import free_port
 from tests.waiting import PATIENCE, eventually
 
 GBE = str(Path(sys.executable).parent / "gbe")
-PORTS = range(20_000, 32_000)  # below the ephemeral range: nobody's outgoing connection takes it during a restart
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
@@ -32,18 +31,6 @@ UNLIMITED = {"GBE_NOTIFY_VISITOR_REQUEST_LIMIT_EXEMPT_HOSTS": "127.0.0.1"}
 
 def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: nothing outlives its test run
-
-
-def free_port() -> int:
-    while True:
-        port = random.choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Program:
