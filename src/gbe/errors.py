@@ -14,6 +14,20 @@ GbeError
 │   ├── StreamConfigError              the engine refuses a stream as configured
 │   ├── UnsupportedEngineError         the engine is too old or lacks a feature; the text names the floor
 │   └── DeliverySettledError           a delivery was acked, nak'ed or dead-lettered twice
+├── StateError
+│   ├── StateUnavailableError          the engine's fault; a write may have happened: read before trying again
+│   ├── StateClosedError               the caller closed the store, or the program is shutting down
+│   ├── InvalidKeyError                a key, prefix, field or index name that the rules forbid
+│   ├── InvalidRecordError             fields, a deadline or a TTL that no record can have
+│   ├── RecordTooLargeError            large values belong into the object store (claim check)
+│   └── LeaseLostError                 somebody else may hold the lease: stop acting on it
+├── ObjectError
+│   ├── ObjectUnavailableError         the store's fault: the same call may succeed later
+│   ├── ObjectNotFoundError            no object has that name: expired, deleted, never written
+│   ├── ObjectChangedError             an object is not what its reference says: size or checksum differ
+│   ├── ObjectStoreRefusedError        no such bucket, wrong credentials, a folder that cannot be written
+│   ├── InvalidObjectNameError         a name or reference that the rules forbid
+│   └── ObjectTooLargeError            over the limit; sizes in bytes
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
@@ -97,6 +111,96 @@ class UnsupportedEngineError(TransportError):
 
 class DeliverySettledError(TransportError):
     """A delivery may be ended once: by ack, by nak or by dead_letter."""
+
+
+class StateError(GbeError):
+    """Base of what the state store and its leases raise."""
+
+
+class StateUnavailableError(StateError):
+    """The engine did not answer before the operation's own deadline.
+
+    A read may simply be repeated. A write may or may not have happened: read before trying again.
+    """
+
+
+class StateClosedError(StateError):
+    """The store was closed before or while the operation ran."""
+
+
+class InvalidKeyError(StateError, ValueError):
+    """Not a key, prefix, field or index name: see ``gbe.state.base`` for the rules. Nothing was written."""
+
+    def __init__(self, name: str, reason: str, *, what: str = "key") -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"invalid {what} {name[:80]!r}: {reason}")
+
+
+class InvalidRecordError(StateError, ValueError):
+    """Fields, a deadline or a TTL that no record can have. Nothing was written."""
+
+
+class RecordTooLargeError(StateError):
+    """A record would be larger than the store takes; sizes in bytes. Nothing was written."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.limit = size, limit
+        super().__init__(
+            f"record of {size} bytes is over the limit of {limit} bytes; "
+            "put large values into the object store and keep a reference (claim check: gbe.objects)"
+        )
+
+
+class LeaseLostError(StateError):
+    """The lease ended, or somebody else took it: whatever it protected must stop now."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key, self.reason = key, reason
+        super().__init__(f"lease {key} is lost: {reason}")
+
+
+class ObjectError(GbeError):
+    """Base of what the object store raises."""
+
+
+class ObjectUnavailableError(ObjectError):
+    """The object store did not answer, or not as it should; the same call may succeed later."""
+
+
+class ObjectNotFoundError(ObjectError):
+    """No object has that name: it expired, was deleted, or was never written."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no object {name[:120]!r}")
+
+
+class ObjectChangedError(ObjectError):
+    """An object's bytes are not those that its reference was made for."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"object {name[:120]!r} is not what its reference says: {reason}")
+
+
+class ObjectStoreRefusedError(ObjectError):
+    """The store cannot be used as configured: no such bucket, wrong credentials, a folder that cannot be written."""
+
+
+class InvalidObjectNameError(ObjectError, ValueError):
+    """Not the name of an object, or not a reference to one. Nothing was read or written."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"invalid object name {name[:80]!r}: {reason}")
+
+
+class ObjectTooLargeError(ObjectError):
+    """An object is larger than the store takes; sizes in bytes. Nothing was written."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        self.size, self.limit = size, limit
+        super().__init__(f"object of {size} bytes is over the limit of {limit} bytes")
 
 
 class EngineError(GbeError):

@@ -29,9 +29,13 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"cli", "testing"}),
 )
 DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
-ENGINES: Final = {
-    "nats": "gbe.transport.nats",  # the client library of an engine is seen by its own back end only
-    "redis": "gbe.transport.redis",
+ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
+    "nats": ("gbe.transport.nats", "gbe.state.nats"),
+    "redis": ("gbe.transport.redis",),
+}
+BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
+    "gbe.state.nats": "gbe.transport.nats",
+    "gbe.state.open": "gbe.transport.nats.config",
 }
 
 
@@ -86,8 +90,8 @@ def test_domains_do_not_import_one_another(path: Path) -> None:
 def test_an_engine_is_seen_by_its_own_back_end_only(path: Path) -> None:
     """Application code never sees an engine's API."""
     for name in imports(path):
-        home = ENGINES.get(name.split(".")[0])
-        assert home is None or name_of(path).startswith(home), f"{name_of(path)} imports {name}"
+        homes = ENGINES.get(name.split(".")[0])
+        assert homes is None or name_of(path).startswith(homes), f"{name_of(path)} imports {name}"
 
 
 @pytest.mark.parametrize("path", modules(), ids=name_of)
@@ -96,7 +100,9 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
     name = name_of(path)
     if name.startswith(("gbe.transport", "gbe.config", "gbe.cli", "gbe.testing")):
         return
+    own = tuple(back_end for room, back_end in BACK_ENDS.items() if name.startswith(room))
     backends = {n for n in imports(path) if n.startswith("gbe.transport.") and n != "gbe.transport.base"}
+    backends = {n for n in backends if not n.startswith(own)}
     assert not backends, f"{name} knows a back end: {sorted(backends)}"
 
 

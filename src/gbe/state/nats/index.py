@@ -1,0 +1,130 @@
+"""Looking up deadlines; ``wire`` says how they lie, and the rule that keeps the index true."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from gbe.state.base import Record
+from gbe.state.nats.errors import as_state
+from gbe.state.nats.requests import Message, Requests
+from gbe.state.nats.wire import SEQUENCE, SUBJECT, Names, Stored, stored
+from gbe.transport.nats.connection import NatsConnection
+from gbe.transport.nats.errors import ApiError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_PATTERNS_AT_ONCE: Final = 16
+_ENTRIES_AT_ONCE: Final = 256  # with their records 512 subjects; the engine takes 1,024 a request
+_REPAIRS_AT_ONCE: Final = 64
+
+
+class _State(msgspec.Struct):
+    subjects: dict[str, int] | None = None
+
+
+class _Info(msgspec.Struct):
+    state: _State
+
+
+_info_decoder: Final = msgspec.json.Decoder(_Info)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    subject: str
+    deadline: int
+    key: str
+
+
+class DeadlineIndex:
+    """The indexes of one bucket."""
+
+    def __init__(self, connection: NatsConnection, requests: Requests, names: Names) -> None:
+        self._connection, self._requests, self._names = connection, requests, names
+
+    async def due(self, index: str, before: int, limit: int) -> list[Record]:
+        """See ``StateStore.due``."""
+        found: dict[str, tuple[int, Record]] = {}
+        patterns = list(self._names.due_patterns(index, before))
+        for group in _chunks(patterns, _PATTERNS_AT_ONCE):  # in the order of time: what comes later may not be needed
+            for entries in _chunks(await self._entries(index, group), _ENTRIES_AT_ONCE):
+                for deadline, record in await self._verify(index, before, entries):
+                    found[record.key] = (deadline, record)
+                if len(found) >= limit:
+                    break
+            if len(found) >= limit:
+                break
+        earliest = sorted(found.values(), key=lambda pair: pair[0])
+        return [record for _, record in earliest[:limit]]
+
+    async def _entries(self, index: str, patterns: Sequence[str]) -> list[_Entry]:
+        """The entries of some patterns, the earliest first. The leader answers, from its subject tree alone."""
+        listings = await asyncio.gather(*(self._subjects(pattern) for pattern in patterns))
+        entries: list[_Entry] = []
+        for subject in (subject for listing in listings for subject in sorted(listing)):
+            deadline, key = self._names.entry_of(index, subject)
+            entries.append(_Entry(subject, deadline, key))
+        return entries
+
+    async def _subjects(self, pattern: str) -> Iterable[str]:
+        # at most 100,000 come, the first by name and so by time: more than any page of ours
+        body = json.dumps({"subjects_filter": pattern}).encode()
+        (reply,) = await self._requests.ask("due", f"$JS.API.STREAM.INFO.{self._names.stream}", body)
+        return _info_decoder.decode(reply.data).state.subjects or {}
+
+    async def _verify(self, index: str, before: int, entries: Sequence[_Entry]) -> list[tuple[int, Record]]:
+        """The records among entries that are due; lapsed entries are put right.
+
+        Entries and records are read in one snapshot. What happens after it is safe: who sets a deadline where there
+        was none, or moves one forward, writes an entry of a higher sequence, and that one is not deleted here.
+        """
+        keys = dict.fromkeys(entry.key for entry in entries)
+        wanted = [*(entry.subject for entry in entries), *map(self._names.record, keys)]
+        replies = await self._requests.many({"multi_last": wanted})
+        messages: dict[str, tuple[int, Stored]] = {}
+        for msg in replies[:-1]:
+            headers = msg.headers or {}
+            sequence = int(headers[SEQUENCE])
+            messages[headers[SUBJECT]] = (sequence, stored(msg.data, headers, sequence))
+        due: list[tuple[int, Record]] = []
+        lapsed: list[tuple[_Entry, int, int | None]] = []
+        for entry in entries:
+            _, record = messages.get(self._names.record(entry.key), (0, None))
+            fields = None if record is None else record.fields
+            deadline = _deadline(fields, index)
+            if fields is not None and deadline is not None and deadline <= before:
+                due.append((deadline, Record(entry.key, fields)))
+            elif entry.subject in messages:
+                lapsed.append((entry, messages[entry.subject][0], deadline))
+        for some in _chunks(lapsed, _REPAIRS_AT_ONCE):
+            await asyncio.gather(*(self._repair(index, *one) for one in some))
+        return due
+
+    async def _repair(self, index: str, entry: _Entry, sequence: int, deadline: int | None) -> None:
+        """Store the entry where the deadline is now, then delete the lapsed one."""
+        if deadline is not None:
+            subject = self._names.entry(index, deadline, entry.key)
+            await self._requests.write([Message(subject)], None, self._requests.deadline())
+        with as_state("due"):
+            try:
+                body = {"seq": sequence, "no_erase": True}
+                await self._connection.api(f"STREAM.MSG.DELETE.{self._names.stream}", body)
+            except ApiError as exc:  # gone already: another sweep was here
+                logger.debug("lapsed index entry not deleted: %s", exc)
+
+
+def _deadline(fields: dict[str, bytes] | None, index: str) -> int | None:
+    value = None if fields is None else fields.get(index)
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

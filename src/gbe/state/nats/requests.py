@@ -1,0 +1,282 @@
+"""Questions to the engine and conditional writes, over the connection's one reply subscription.
+
+A question that goes unanswered is asked again. A write that goes unanswered is sent again too, and must not be
+applied twice nor be taken for a stranger's: it carries a ``Nats-Msg-Id``, and a repetition goes as an atomic batch of
+its own, because for a batch the engine looks for known ids *before* it compares the last sequence (for a single
+message it compares first: tried on 2.15.1). So the answer to a repetition tells the three cases apart: stored now,
+stored before (duplicate), somebody else was first (wrong last sequence).
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import time
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from nats.aio.msg import Msg
+
+from gbe.errors import StateClosedError, StateError, StateUnavailableError
+from gbe.state.nats.errors import LostReplyError, as_state
+from gbe.state.nats.wire import MESSAGE_ID, NOTHING, SEQUENCE, Names, Stored, parse_headers, stored
+from gbe.transport.nats.connection import NatsConnection, status_of
+from gbe.transport.nats.errors import (
+    DUPLICATE_IN_BATCH,
+    DUPLICATE_IN_PROCESS,
+    NO_MESSAGE_FOUND,
+    ApiError,
+    ApiErrorBody,
+)
+from gbe.transport.nats.wire import frame, plain_frame
+
+WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+_PAUSE: Final = 0.05  # no leader, no space: until the next try
+_RECONNECT_POLL: Final = 0.01
+
+
+class _PubAck(msgspec.Struct):
+    seq: int = 0
+    duplicate: bool = False
+    error: ApiErrorBody | None = None
+
+
+class _GottenMessage(msgspec.Struct):
+    seq: int
+    hdrs: str = ""
+    data: str = ""
+
+
+class _Gotten(msgspec.Struct):
+    message: _GottenMessage
+
+
+_ack_decoder: Final = msgspec.json.Decoder(_PubAck)
+_gotten_decoder: Final = msgspec.json.Decoder(_Gotten)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a write; ``headers`` are lines, each ended."""
+
+    subject: str
+    headers: str = ""
+    body: bytes = b""
+
+
+class Requests:
+    """Asks and writes for one store."""
+
+    def __init__(self, connection: NatsConnection, names: Names) -> None:
+        self._connection, self._names = connection, names
+        self._waiting: dict[str, asyncio.Future[list[Msg]]] = {}
+        self._ids = itertools.count(1)
+        self._id_prefix = f"{os.getpid():x}{time.time_ns():x}{os.urandom(4).hex()}"
+        self._stop_listening = connection.on_reconnect(self._on_reconnect)
+        connection.on_refusal(self._on_refusal)
+        self._refusable: dict[str, tuple[str, asyncio.Future[list[Msg]]]] = {}
+
+    def deadline(self) -> float:
+        """When an operation that begins now must be done, on the loop's clock."""
+        return asyncio.get_running_loop().time() + self._connection.config.request_timeout
+
+    def close(self) -> None:
+        """Fail whatever is under way."""
+        self._stop_listening()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(StateClosedError("the state store was closed before the engine answered"))
+
+    # -- one exchange
+
+    async def exchange(
+        self,
+        subject: str,
+        make: Callable[[str], bytes],
+        deadline: float,
+        until: Callable[[Msg], bool] = lambda _: True,
+    ) -> list[Msg]:
+        """Send what ``make`` builds for a reply subject; the replies up to the first for which ``until`` is true.
+
+        Raises:
+            TimeoutError, LostReplyError: none came; the engine may have got it.
+            StateUnavailableError: there was no connection until the deadline: the engine has not got it.
+        """
+        connection, loop = self._connection, asyncio.get_running_loop()
+        while not connection.is_connected:
+            if connection.is_closed:
+                raise StateClosedError("the state store is closed")
+            if loop.time() >= deadline:
+                raise StateUnavailableError("no connection to the engine")
+            await asyncio.sleep(_RECONNECT_POLL)
+        future: asyncio.Future[list[Msg]] = loop.create_future()
+        replies: list[Msg] = []
+
+        def on_reply(msg: Msg) -> None:
+            replies.append(msg)
+            if not future.done() and (status_of(msg) == "503" or until(msg)):
+                future.set_result(replies)
+
+        def give_up() -> None:
+            if not future.done():
+                future.set_exception(TimeoutError())
+
+        reply = connection.expect(on_reply)
+        self._waiting[reply] = future
+        self._refusable[reply] = (subject.lower(), future)
+        patience = min(deadline - loop.time(), connection.config.retry_after)
+        timer = loop.call_later(max(patience, 0.001), give_up)
+        connection.write(make(reply))
+        try:
+            return await future
+        finally:
+            timer.cancel()
+            connection.forget(reply)
+            del self._waiting[reply], self._refusable[reply]
+
+    def _on_reconnect(self) -> None:
+        """What was under way died with the connection."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(LostReplyError())
+
+    def _on_refusal(self, subject: str, reason: str) -> None:
+        """The account may not publish there: no answer will come."""
+        for wanted, future in self._refusable.values():
+            if wanted == subject and not future.done():
+                future.set_exception(
+                    StateUnavailableError(f"{subject}: the server's permissions do not allow it: {reason}")
+                )
+
+    # -- questions
+
+    async def ask(
+        self, what: str, subject: str, body: bytes, until: Callable[[Msg], bool] = lambda _: True
+    ) -> list[Msg]:
+        """Ask until it is answered. Raises ``StateUnavailableError`` when the deadline has passed."""
+        deadline = self.deadline()
+        reason = "the engine did not answer in time"
+        while True:
+            try:
+                replies = await self.exchange(subject, lambda reply: plain_frame(subject, reply, body), deadline, until)
+            except (TimeoutError, LostReplyError):
+                pass
+            else:
+                if status_of(replies[-1]) != "503":
+                    return replies
+                reason = "no stream, or no leader for it at this moment"
+                await asyncio.sleep(_PAUSE)
+            if asyncio.get_running_loop().time() + _PAUSE >= deadline:
+                raise StateUnavailableError(f"{what}: {reason}")
+
+    async def last(self, key: str) -> Stored:
+        """A record's last message, as every confirmed write left it."""
+        subject = self._names.record(key)
+        if self._connection.is_clustered:  # a replica may lag; only the leader knows
+            return await self._last_of_leader(subject)
+        (msg,) = await self.ask("read", f"$JS.API.DIRECT.GET.{self._names.stream}.{subject}", b"")
+        status = status_of(msg)
+        if status == "404":
+            return NOTHING
+        if status:
+            raise StateUnavailableError(f"read: {status} {(msg.headers or {}).get('Description', '')}")
+        headers = msg.headers or {}
+        return stored(msg.data, headers, int(headers[SEQUENCE]))
+
+    async def _last_of_leader(self, subject: str) -> Stored:
+        with as_state("read"):
+            try:
+                data = await self._connection.api(f"STREAM.MSG.GET.{self._names.stream}", {"last_by_subj": subject})
+            except ApiError as exc:
+                if exc.err_code == NO_MESSAGE_FOUND:
+                    return NOTHING
+                raise
+        message = _gotten_decoder.decode(data).message
+        return stored(b64decode(message.data), parse_headers(b64decode(message.hdrs)), message.seq)
+
+    async def many(self, body: Mapping[str, Any]) -> list[Msg]:
+        """A direct get of several messages (``multi_last``, ``batch``), in stream order; its last reply is a status.
+
+        What ``multi_last`` finds is one snapshot of the stream, of a replica that may lag.
+        """
+        subject, request = f"$JS.API.DIRECT.GET.{self._names.stream}", json.dumps(body).encode()
+        replies = await self.ask("read", subject, request, lambda msg: bool(status_of(msg)))
+        status = status_of(replies[-1])
+        if status not in {"204", "404"}:
+            raise StateUnavailableError(f"read: {status} {(replies[-1].headers or {}).get('Description', '')}")
+        return replies
+
+    # -- writes
+
+    async def write(self, messages: Sequence[Message], expected: int | None, deadline: float) -> bool:
+        """Store messages together, if the last one's subject still ends at the sequence ``expected``.
+
+        Args:
+            messages: the last one is the record's, what precedes it are entries, which are harmless to repeat.
+            expected: ``None`` stores in any case.
+            deadline: on the loop's clock.
+
+        Returns:
+            Whether they were stored; ``False``: somebody else wrote the record meanwhile, and nothing was stored.
+
+        Raises:
+            StateUnavailableError: it is not known, or it was not possible before the deadline.
+        """
+        condition = "" if expected is None else f"Nats-Expected-Last-Subject-Sequence: {expected}\r\n"
+        record = messages[-1]
+        headers = f"{MESSAGE_ID}: {self._id_prefix}-{next(self._ids)}\r\n{condition}{record.headers}"
+        messages = [*messages[:-1], Message(record.subject, headers, record.body)]
+        unanswered, reason = 0, "no connection to the engine"
+        while True:
+            as_batch = unanswered > 0 or len(messages) > 1
+            try:
+                (reply,) = await self.exchange(record.subject, self._sender(messages, as_batch=as_batch), deadline)
+            except (TimeoutError, LostReplyError):
+                unanswered += 1
+                reason = "the engine did not answer in time"
+            except StateUnavailableError as exc:
+                if not unanswered:
+                    raise
+                reason = str(exc)
+            else:
+                error = None
+                if status_of(reply) == "503":
+                    reason = "no stream, or no leader for it at this moment"
+                else:
+                    error = _ack_decoder.decode(reply.data).error
+                    if error is None or error.err_code == DUPLICATE_IN_BATCH:
+                        return True
+                    if error.err_code in WRONG_LAST_SEQUENCE:
+                        return False
+                    reason = f"the engine refuses: {error.description} ({error.err_code})"
+                if error is not None and not _may_pass(error):
+                    raise StateError(f"write: {reason}")
+                await asyncio.sleep(_PAUSE)
+            if asyncio.get_running_loop().time() + _PAUSE >= deadline:
+                known = "it may have happened: read before trying again" if unanswered else "nothing was written"
+                raise StateUnavailableError(f"write: {reason}; {known}")
+
+    def _sender(self, messages: Sequence[Message], *, as_batch: bool) -> Callable[[str], bytes]:
+        if not as_batch:
+            (message,) = messages
+            return lambda reply: frame(message.subject, reply, message.headers, message.body)
+
+        def send(reply: str) -> bytes:
+            batch = f"Nats-Batch-Id: {self._id_prefix}-b{next(self._ids)}\r\nNats-Batch-Sequence: "
+            frames: list[bytes] = []
+            for number, message in enumerate(messages, 1):
+                is_last = number == len(messages)
+                ending = "\r\nNats-Batch-Commit: 1\r\n" if is_last else "\r\n"
+                headers = f"{message.headers}{batch}{number}{ending}"
+                frames.append(frame(message.subject, reply if is_last else "", headers, message.body))
+            return b"".join(frames)
+
+        return send
+
+
+def _may_pass(error: ApiErrorBody) -> bool:
+    """Whether the same write may succeed later: no leader, no space, a batch that the engine gave up half-way."""
+    return error.code >= 500 or error.err_code == DUPLICATE_IN_PROCESS or 10174 <= error.err_code <= 10211

@@ -1,0 +1,293 @@
+"""``NatsStateStore``: the contract of ``gbe.state.base`` on a JetStream KV bucket."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from math import ceil
+from typing import Any, Final, Self
+
+import msgspec
+from nats.aio.msg import Msg
+
+from gbe.errors import StateClosedError, StateUnavailableError, UnsupportedEngineError
+from gbe.state.base import Keep, Record, StateConfig, StateStore, Ttl, Watch, matches
+from gbe.state.nats.errors import as_state
+from gbe.state.nats.index import DeadlineIndex
+from gbe.state.nats.requests import Message, Requests
+from gbe.state.nats.watch import NatsWatch
+from gbe.state.nats.wire import EXPIRES, MARKER, OPERATION, SEQUENCE, SUBJECT, TOMBSTONE_SECONDS, Names, Stored
+from gbe.state.nats.wire import encode as encode_record
+from gbe.state.nats.wire import stored as read_stored
+from gbe.transport.nats.config import NatsConfig
+from gbe.transport.nats.connection import NatsConnection
+from gbe.transport.nats.errors import (
+    NO_MESSAGE_FOUND,
+    STREAM_NAME_IN_USE,
+    ApiError,
+    NoRespondersError,
+    NotPermittedError,
+)
+
+logger = logging.getLogger(__name__)
+
+MINIMUM_VERSION: Final = (2, 12, 0)
+_SECOND: Final = 1_000_000_000
+_DEDUP_WINDOW: Final = 120
+"""Seconds for which a write can be told from its repetition; longer than any operation goes on."""
+_PAGE: Final = 500
+_PAGE_BYTES: Final = 4 * 1024 * 1024
+_ROOM: Final = 4 * 1024  # headers, which the engine counts in, and what MessagePack adds
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # after losing a compare-and-set to somebody else
+_LAGGING_REPLICA: Final = 0.02
+
+Decide = Callable[[dict[str, bytes] | None], dict[str, bytes] | None]
+"""From a record's fields (``None``: not there) to those to be written, empty to remove it; ``None`` writes nothing."""
+
+
+class _Config(msgspec.Struct):
+    config: dict[str, Any]
+
+
+def bucket_config(names: Names, replicas: int) -> dict[str, Any]:
+    """The bucket in the JetStream API's words. Exact: the API refuses unknown fields since 2.12."""
+    return {
+        "name": names.stream,
+        "subjects": names.subjects,
+        "retention": "limits",
+        "storage": "file",
+        "num_replicas": replicas,
+        "max_msgs_per_subject": 1,  # also: without it, short TTLs are raised to that of the markers
+        "max_age": 0,
+        "max_bytes": -1,
+        "max_msgs": -1,
+        "max_consumers": -1,
+        "discard": "new",  # a full disk refuses writes, and removes nothing
+        "duplicate_window": _DEDUP_WINDOW * _SECOND,
+        "allow_direct": True,
+        "allow_atomic": True,
+        "allow_msg_ttl": True,
+        "allow_rollup_hdrs": True,  # wanted by the next one
+        "subject_delete_marker_ttl": TOMBSTONE_SECONDS * _SECOND,  # a record's end is a message, which watchers see
+    }
+
+
+class NatsStateStore(StateStore):
+    """A state store on a NATS server or cluster; open it with ``await NatsStateStore.open(…)``."""
+
+    def __init__(self, nats: NatsConfig, config: StateConfig | None = None) -> None:
+        super().__init__(config or StateConfig())
+        self._names = Names(self.config.bucket)
+        self._connection = NatsConnection(nats)
+        self._requests = Requests(self._connection, self._names)
+        self._index = DeadlineIndex(self._connection, self._requests, self._names)
+        self._watches: set[NatsWatch] = set()
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, nats: NatsConfig, config: StateConfig | None = None, *, replicas: int = 1) -> Self:
+        """Connect, check the engine, and make the bucket if it is not there.
+
+        Raises:
+            StateUnavailableError: no server answered in time, or it refused the credentials.
+            UnsupportedEngineError: the server is too old, runs without JetStream, or takes only smaller messages.
+            StateError: the engine refuses the bucket; the text carries its reason.
+        """
+        store = cls(nats, config)
+        try:
+            with as_state("state store"):
+                await store._connection.open()
+            await store._check_engine()
+            await store._ensure_bucket(replicas)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def _check_engine(self) -> None:
+        version = self._connection.server_version
+        if version < MINIMUM_VERSION:
+            found, floor = (".".join(map(str, v)) for v in (version, MINIMUM_VERSION))
+            raise UnsupportedEngineError(f"NATS server {found} is too old: gbe needs {floor} or newer")
+        room, needed = self._connection.server_max_payload, self.config.max_record_size + _ROOM
+        if room < needed:
+            raise UnsupportedEngineError(
+                f"the NATS server takes {room} bytes a message; a record of {self.config.max_record_size} needs "
+                f"{needed}: raise the server's max_payload or lower state.max_record_size"
+            )
+
+    async def _ensure_bucket(self, replicas: int) -> None:
+        wanted = bucket_config(self._names, replicas)
+        with as_state(f"bucket {self.config.bucket}"):
+            try:
+                try:
+                    await self._connection.api(f"STREAM.CREATE.{self._names.stream}", wanted)
+                except ApiError as exc:
+                    if exc.err_code != STREAM_NAME_IN_USE:
+                        raise
+                    await self._update_bucket(wanted)
+            except NotPermittedError as exc:
+                raise UnsupportedEngineError(f"the NATS server has no JetStream for this account: {exc}") from exc
+            except NoRespondersError as exc:
+                raise UnsupportedEngineError("the NATS server runs without JetStream: switch it on") from exc
+
+    async def _update_bucket(self, wanted: Mapping[str, Any]) -> None:
+        data = await self._connection.api(f"STREAM.INFO.{self._names.stream}")
+        current = msgspec.json.decode(data, type=_Config).config
+        changed = {key: value for key, value in wanted.items() if current.get(key) != value}
+        if changed:
+            await self._connection.api(f"STREAM.UPDATE.{self._names.stream}", wanted)
+            logger.info("state bucket updated: %s", self.config.bucket, extra={"changed": sorted(changed)})
+
+    # -- one record
+
+    async def _get(self, key: str) -> dict[str, bytes] | None:
+        self._check_open()
+        return (await self._requests.last(key)).fields
+
+    async def _put(self, key: str, fields: dict[str, bytes], ttl: float | None) -> None:
+        self._check_open()
+        await self._store(key, None, fields, ttl, self._requests.deadline())
+
+    async def _set_fields(self, key: str, changes: dict[str, bytes | None], ttl: Ttl) -> None:
+        await self._modify(key, lambda fields: self._changed(fields or {}, changes), ttl)
+
+    async def _update_if(
+        self, key: str, expected: dict[str, bytes | None], changes: dict[str, bytes | None], ttl: Ttl
+    ) -> bool:
+        def decide(fields: dict[str, bytes] | None) -> dict[str, bytes] | None:
+            return self._changed(fields or {}, changes) if matches(fields or {}, expected) else None
+
+        return await self._modify(key, decide, ttl)
+
+    async def _delete(self, key: str) -> bool:
+        return await self._modify(key, lambda fields: None if fields is None else {}, None)
+
+    async def _modify(self, key: str, decide: Decide, ttl: Ttl) -> bool:
+        """Read, decide, and write if nobody wrote meanwhile; else again, until the operation's deadline."""
+        self._check_open()
+        deadline, pause = self._requests.deadline(), _FIRST_PAUSE
+        while True:
+            current = await self._requests.last(key)
+            after = decide(current.fields)
+            if after is None:
+                return False
+            if not after and current.fields is None:
+                return True  # nothing is there, and nothing is to be there
+            if await self._store(key, current, after, ttl, deadline):
+                return True
+            if asyncio.get_running_loop().time() >= deadline:
+                raise StateUnavailableError(f"{key}: too many writers at once; nothing was written")
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads competitors, hides nothing
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _store(
+        self, key: str, current: Stored | None, fields: dict[str, bytes], ttl: Ttl, deadline: float
+    ) -> bool:
+        """Write a record, with the index entries that it needs; ``current`` of ``None`` overwrites anything."""
+        self._check_open()
+        subject = self._names.record(key)
+        if fields:
+            record = Message(subject, _end_of_life(ttl, current), encode_record(fields))
+        else:
+            # the marker's header keeps the engine from leaving one more marker when this one ages out
+            tombstone = f"{OPERATION}: DEL\r\n{MARKER}: Remove\r\nNats-TTL: {TOMBSTONE_SECONDS}\r\n"
+            record = Message(subject, tombstone)
+        before = {} if current is None else self._deadlines_of(current.fields)
+        entries = [
+            Message(self._names.entry(index, moment, key))
+            for index, moment in self._deadlines(fields).items()
+            if index not in before or moment < before[index]
+        ]
+        return await self._requests.write([*entries, record], None if current is None else current.sequence, deadline)
+
+    def _deadlines_of(self, fields: dict[str, bytes] | None) -> dict[str, int]:
+        try:
+            return self._deadlines(fields or {})
+        except ValueError:  # somebody else's writing: no entry can be relied on
+            return {}
+
+    # -- many records
+
+    async def _scan(self, prefix: str) -> AsyncIterator[Record]:
+        self._check_open()
+        fields = await self._get(prefix)
+        if fields is not None:
+            yield Record(prefix, fields)
+        pattern = f"{self._names.record(prefix)}.>"
+        begin = 1
+        while True:
+            body = {"seq": begin, "next_by_subj": pattern, "batch": _PAGE, "max_bytes": _PAGE_BYTES}
+            self._check_open()
+            page = (await self._requests.many(body))[:-1]
+            for msg in page:
+                begin = int((msg.headers or {})[SEQUENCE]) + 1
+                record = self._record_of(msg)
+                if record is not None:
+                    yield record
+            if not page or (page[-1].headers or {}).get("Nats-Num-Pending") == "0":
+                if not (self._connection.is_clustered and await self._leader_has_more(pattern, begin)):
+                    return
+                await asyncio.sleep(_LAGGING_REPLICA)
+
+    def _record_of(self, msg: Msg) -> Record | None:
+        headers = msg.headers or {}
+        fields = read_stored(msg.data, headers, 0).fields
+        return None if fields is None else Record(self._names.key(headers[SUBJECT]), fields)
+
+    async def _leader_has_more(self, pattern: str, begin: int) -> bool:
+        """Any replica of a cluster answers a page, and it may lag: where it sees the end, the leader is asked too."""
+        with as_state("scan"):
+            try:
+                body = {"seq": begin, "next_by_subj": pattern, "no_hdr": True}
+                await self._connection.api(f"STREAM.MSG.GET.{self._names.stream}", body)
+            except ApiError as exc:
+                if exc.err_code == NO_MESSAGE_FOUND:
+                    return False
+                raise
+        return True
+
+    async def _due(self, index: str, before: int, limit: int) -> list[Record]:
+        self._check_open()
+        return await self._index.due(index, before, limit)
+
+    def _watch(self, prefix: str) -> Watch:
+        self._check_open()
+        watch = NatsWatch(self._connection, self._names, prefix, self._watches.discard)
+        self._watches.add(watch)
+        return watch
+
+    # -- life
+
+    async def ping(self) -> float:
+        self._check_open()
+        started = time.perf_counter()
+        with as_state("ping"):
+            await self._connection.flush()
+        return time.perf_counter() - started
+
+    async def close(self) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for watch in list(self._watches):
+            await watch.close()
+        self._requests.close()
+        await self._connection.close()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StateClosedError("the state store is closed")
+
+
+def _end_of_life(ttl: Ttl, current: Stored | None) -> str:
+    """The headers that say when a record ends. The engine counts whole seconds: never earlier, so rounded up."""
+    now = time.time_ns() // 1_000_000
+    if isinstance(ttl, Keep):
+        ends = None if current is None or current.fields is None else current.expires
+    else:
+        ends = None if ttl is None else now + ceil(ttl * 1000)
+    if ends is None:
+        return ""
+    return f"Nats-TTL: {max(1, ceil((ends - now) / 1000))}\r\n{EXPIRES}: {ends}\r\n"
