@@ -64,6 +64,7 @@ async def test_what_exists_throughout_is_found(open_state: OpenState, prefix: st
         number = 0
         while going:
             number += 1
+            await asyncio.sleep(0)  # the memory back end never waits
             await writer.put(f"{prefix}.c{number % 50}", {"n": b"%d" % number})
             await writer.set_fields(stable[number % 600], {"a": b"%d" % number})
             await writer.delete(f"{prefix}.c{(number + 25) % 50}")

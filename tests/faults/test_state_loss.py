@@ -1,0 +1,182 @@
+"""The state store's engine dies, freezes or cannot be reached in the middle of writes.
+
+What is proved by counting: a change is applied once or not at all, ``update_if`` never denies a change of its own, no
+watcher misses the last state of a record, and no deadline is lost.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tests.engines import NatsProcess
+from tests.proxy import TcpProxy
+from tests.waiting import eventually
+
+from gbe.errors import StateUnavailableError
+from gbe.state.base import Changed, StateConfig, StateStore
+from gbe.state.nats.store import NatsStateStore
+from gbe.transport.nats.config import NatsConfig
+
+pytestmark = pytest.mark.fault
+
+NOW = 1_790_000_000_000
+
+
+@pytest.fixture(params=["nats", "nats-fsync"])
+def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsProcess]:
+    """Both ways of storing."""
+    sync_interval = "always" if request.param == "nats-fsync" else "2m"
+    with NatsProcess(tmp_path / "nats", sync_interval=sync_interval) as process:
+        yield process
+
+
+@pytest.fixture
+async def proxy(process: NatsProcess) -> AsyncIterator[TcpProxy]:
+    """A way to the engine that can be cut."""
+    async with TcpProxy(process.port) as proxy:
+        yield proxy
+
+
+async def open_store(url: str, *, request_timeout: float = 30.0) -> StateStore:
+    config = NatsConfig(
+        urls=(url,), request_timeout=request_timeout, retry_after=0.5, reconnect_wait=0.02, ping_interval=0.5
+    )
+    return await NatsStateStore.open(config, StateConfig())
+
+
+class Counters:
+    """Clients that count in shared records by compare-and-set, and keep their own books."""
+
+    def __init__(self, keys: list[str]) -> None:
+        self.keys = keys
+        self.applied = dict.fromkeys(keys, 0)
+        self.done = 0
+
+    async def count(self, store: StateStore, name: str, times: int) -> None:
+        for number in range(times):
+            key = self.keys[number % len(self.keys)]
+            while True:
+                now = await store.get_field(key, "n")
+                assert now is not None
+                changes = {"n": b"%d" % (int(now) + 1), "by": f"{name}-{number}".encode()}
+                if number % 4 == 0:
+                    changes["timeout_at"] = b"%d" % (NOW - int(now))  # earlier each time: with an index entry
+                if await store.update_if(key, {"n": now}, changes):
+                    break
+            self.applied[key] += 1
+            self.done += 1
+
+    @asynccontextmanager
+    async def counting(self, stores: list[StateStore], times: int) -> AsyncIterator[None]:
+        """All clients count inside the block; on leaving it the books are balanced."""
+        for key in self.keys:
+            await stores[0].put(key, {"n": b"0"})
+        tasks = [asyncio.create_task(self.count(store, f"c{n}", times)) for n, store in enumerate(stores * 4)]
+        try:
+            yield
+            async with asyncio.timeout(90):
+                await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for key in self.keys:
+            assert await stores[0].get_field(key, "n") == b"%d" % self.applied[key]
+
+    async def reached(self, count: int) -> None:
+        await eventually(lambda: self.done >= count, f"{count} applied changes")
+
+
+async def test_every_change_is_applied_once_over_crashes(process: NatsProcess) -> None:
+    """The engine is killed and comes back, thrice, under load."""
+    async with await open_store(process.url) as one, await open_store(process.url) as other:
+        counters = Counters([f"gbe.n.{number}" for number in range(3)])
+        async with counters.counting([one, other], times=120):
+            for target in (100, 300, 500):
+                await counters.reached(target)
+                await asyncio.to_thread(process.kill)
+                await asyncio.to_thread(process.start)
+        due = {record.key for record in await one.due("timeout_at", NOW, limit=100)}
+        assert due == set(counters.keys)
+
+
+async def test_every_change_is_applied_once_over_lost_answers(process: NatsProcess, proxy: TcpProxy) -> None:
+    """The engine goes on, but connections break with answers on the way: nobody is told of what was applied."""
+    async with await open_store(proxy.url) as one, await open_store(process.url) as other:
+        counters = Counters([f"gbe.n.{number}" for number in range(3)])
+        async with counters.counting([one, other], times=150):
+            for target in range(40, 1000, 40):
+                await counters.reached(target)
+                proxy.cut()
+
+
+async def test_a_silent_connection_is_given_up(process: NatsProcess, proxy: TcpProxy) -> None:
+    """Half-open: what was sent may have arrived or not."""
+    async with await open_store(proxy.url) as one, await open_store(process.url) as other:
+        counters = Counters(["gbe.n.1"])
+        async with counters.counting([one, other], times=60):
+            for target in (80, 240):
+                await counters.reached(target)
+                proxy.stall()
+
+
+async def test_without_an_engine_the_caller_is_told(process: NatsProcess) -> None:
+    """In time, and what may have happened is said."""
+    async with await open_store(process.url, request_timeout=1.0) as store:
+        await store.put("gbe.a", {"n": b"1"})
+        process.freeze()
+        with pytest.raises(StateUnavailableError, match="read before trying again"):
+            await store.put("gbe.a", {"n": b"2"})
+        with pytest.raises(StateUnavailableError):
+            await store.get("gbe.a")
+        process.thaw()
+
+        async def is_back() -> bytes | None:
+            try:
+                return await store.get_field("gbe.a", "n")
+            except StateUnavailableError:
+                return None
+
+        assert await eventually(is_back, "the engine answers again") in {b"1", b"2"}
+        process.kill()
+        with pytest.raises(StateUnavailableError):
+            await store.put("gbe.a", {"n": b"3"})
+        with pytest.raises(StateUnavailableError):
+            await store.update_if("gbe.a", {}, {"n": b"3"})
+        with pytest.raises(StateUnavailableError):
+            await store.due("timeout_at", NOW)
+
+
+async def test_a_watch_survives_crashes_and_cuts(process: NatsProcess, proxy: TcpProxy) -> None:
+    """It ends up knowing every record as it is, removed ones too."""
+    known: dict[str, dict[str, bytes] | None] = {}
+    async with await open_store(proxy.url) as watcher, await open_store(process.url) as writer:
+
+        async def follow(ready: asyncio.Event) -> None:
+            async with watcher.watch("gbe") as watch:
+                ready.set()
+                async for event in watch:
+                    assert isinstance(event, Changed), "nothing was lost: there is no need to resynchronise"
+                    known[event.key] = event.fields
+
+        ready = asyncio.Event()
+        task = asyncio.create_task(follow(ready))
+        await ready.wait()
+        try:
+            for number in range(300):
+                await writer.put(f"gbe.w.{number % 40}", {"n": b"%d" % number})
+                if number % 40 == 39:
+                    await writer.delete(f"gbe.w.{number % 37}")
+                if number % 60 == 30:
+                    proxy.cut()
+                if number == 150:
+                    await asyncio.to_thread(process.kill)
+                    await asyncio.to_thread(process.start)
+            expected = {f"gbe.w.{n}": await writer.get(f"gbe.w.{n}") for n in range(40)}
+            await eventually(lambda: task.done() or known == expected, "the watcher knows what is stored")
+            assert known == expected
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
