@@ -32,6 +32,7 @@ DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
     "redis": ("gbe.transport.redis",),
+    "obstore": ("gbe.objects.store",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",
