@@ -19,6 +19,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"errors", "clock", "ids", "tracing"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
+    frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
@@ -31,7 +32,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
 DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
 ENGINES: Final = {
     "nats": "gbe.transport.nats",  # the client library of an engine is seen by its own back end only
-    "redis": "gbe.transport.redis",
+    "redis": "gbe.redis",
+    "hiredis": "gbe.redis",
 }
 
 
