@@ -1,13 +1,10 @@
 """How to reach a Redis server or cluster, and how hard to try."""
 
-import importlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote, urlsplit
-
-from redis.credentials import CredentialProvider
 
 from gbe.errors import ConfigError
 
@@ -154,18 +151,3 @@ class RedisConfig:
     def endpoint(self) -> Endpoint:
         """What the URL says."""
         return parse_url(self.url)
-
-
-def load_provider(name: str) -> CredentialProvider:
-    """The credential provider that ``MODULE:ATTRIBUTE`` names; raises ``ConfigError`` if there is none."""
-    module, _, attribute = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as exc:
-        raise ConfigError(f"redis: credential_provider {name}: {exc}") from exc
-    provider = found if isinstance(found, CredentialProvider) else found()
-    if not isinstance(provider, CredentialProvider):
-        raise ConfigError(f"redis: credential_provider {name} is no redis.credentials.CredentialProvider")
-    return provider

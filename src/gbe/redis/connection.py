@@ -9,7 +9,8 @@ import hiredis
 from redis.asyncio.connection import Connection, SSLConnection
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from gbe.redis.config import Address, RedisConfig, load_provider
+from gbe.redis.config import Address, RedisConfig
+from gbe.redis.credentials import load_provider
 from gbe.redis.errors import LinkLostError, RedisRefusedError, described
 from gbe.redis.protocol import Reply
 

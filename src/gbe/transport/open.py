@@ -8,7 +8,6 @@ from gbe.transport.datadir import Attachment, read_attachment
 from gbe.transport.memory import MemoryTransport
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.transport import NatsTransport
-from gbe.transport.redis.transport import RedisTransport
 
 
 def open_memory() -> Transport:
@@ -23,6 +22,9 @@ async def open_nats(config: NatsConfig) -> Transport:
 
 async def open_redis(config: RedisConfig) -> Transport:
     """Connect to a Redis server or cluster; raises as ``RedisTransport.open`` does."""
+    # its client takes a fifth of a second to load, and loads OpenTelemetry where that is installed
+    from gbe.transport.redis.transport import RedisTransport
+
     return await RedisTransport.open(config)
 
 
