@@ -1,5 +1,6 @@
 # Two commands are enough: `make serve` starts the server, `make test` checks everything.
 # All that is needed beforehand is Python 3.11 or newer; the rest is installed into .venv, pinned by hash.
+# The tests also run a redis-server, which is installed too where that can be done (`make engines`).
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup serve test lint format bench lock clean
+.PHONY: help setup serve test engines lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -19,8 +20,11 @@ setup: $(VENV)/.run ## Create .venv with gbe in it
 serve: $(VENV)/.run ## Start the server (options: make serve ARGS="--listen 127.0.0.1:9090")
 	@exec $(BIN)/gbe serve $(ARGS)
 
-test: $(VENV)/.dev lint ## Lint, types and all tests (options: make test ARGS="-k publish")
+test: $(VENV)/.dev lint engines ## Lint, types and all tests (options: make test ARGS="-k publish")
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+engines: ## Make sure that the engines of the tests are there
+	@scripts/install-engines
 
 lint: $(VENV)/.dev ## Lint and strict types
 	$(BIN)/ruff check .

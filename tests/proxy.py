@@ -8,10 +8,14 @@ _CHUNK = 64 * 1024
 
 
 class TcpProxy:
-    """Forwards connections to a port of this machine; open it with ``async with``."""
+    """Forwards connections to a port of this machine; open it with ``async with``.
 
-    def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+    Args:
+        scheme: how its ``url`` begins.
+    """
+
+    def __init__(self, target_port: int, scheme: str = "nats") -> None:
+        self._target_port, self._scheme = target_port, scheme
         self._links: set[_Link] = set()
         self.delay = 0.0  # seconds by which each chunk is late
         self.greeting_bytes: int | None = None  # new connections are cut after so many bytes from the target
@@ -29,7 +33,7 @@ class TcpProxy:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self.port}"
+        return f"{self._scheme}://127.0.0.1:{self.port}"
 
     def cut(self) -> None:
         """End all connections, as a router that restarts."""

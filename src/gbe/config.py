@@ -21,6 +21,7 @@ from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
+from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
 from gbe.transport.base import StreamConfig
 from gbe.transport.embedded import EmbeddedConfig
@@ -163,7 +164,12 @@ def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]
 KEYS: Final[tuple[Key, ...]] = (
     Key("namespace", "text", DEFAULT_NAMESPACE, "First token of every subject; lets environments share one engine."),
     Key("data_dir", "path", Path("gbe-data"), "Where the embedded engine keeps its data, and other processes find it."),
-    Key("transport", "text", "embedded", "`embedded`, `memory`, or the URL of a NATS server: `nats://…`, `tls://…`."),
+    Key(
+        "transport",
+        "text",
+        "embedded",
+        "`embedded`, `memory`, or a URL: `nats://…`, `tls://…`, `redis://…`, `redis+cluster://…` (`rediss` is TLS).",
+    ),
     Key("listen", "text", "127.0.0.1:8080", "Address and port of the HTTP server."),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -218,6 +224,33 @@ KEYS: Final[tuple[Key, ...]] = (
             "group_commit": (
                 "boolean",
                 "Store concurrent publishes in atomic batches; set by `embedded.durability` for the embedded engine.",
+            ),
+            "max_payload_size": ("size", "Largest payload of one message."),
+            "max_queued_bytes": ("size", "Payloads that may wait for the engine before publishers have to wait."),
+        },
+    ),
+    *_section(
+        "redis",
+        RedisConfig,
+        {
+            "user": ("text", "Name of the ACL user, unless it is in the URL."),
+            "password": ("text", "Password, unless it is in the URL."),
+            "credential_provider": (
+                "text",
+                "`module:attribute` of a redis-py `CredentialProvider`, asked at each connection: for IAM tokens.",
+            ),
+            "tls_ca": ("path", "PEM file of the authority that signed the servers' certificates."),
+            "tls_cert": ("path", "PEM file of the client certificate."),
+            "tls_key": ("path", "PEM file of its key."),
+            "connect_timeout": ("duration", "Until the first connection must stand."),
+            "publish_timeout": ("duration", "How long one publish may take, reconnects and failovers included."),
+            "request_timeout": ("duration", "The same for every other operation."),
+            "stall_timeout": ("duration", "A connection without an answer for so long is given up for a new one."),
+            "reconnect_wait": ("duration", "Pause before the second attempt to reconnect; doubled up to a second."),
+            "poll_interval": ("duration", "How long a lost wake-up may hold a message up."),
+            "wait_replicas": (
+                "integer",
+                "Replicas that must have a message before it is confirmed (`WAIT`); 0 leaves it to the server.",
             ),
             "max_payload_size": ("size", "Largest payload of one message."),
             "max_queued_bytes": ("size", "Payloads that may wait for the engine before publishers have to wait."),
@@ -306,7 +339,7 @@ def default_streams(namespace: str, notify: NotifyConfig) -> tuple[StreamConfig,
     )
 
 
-TransportKind = Literal["embedded", "memory", "nats"]
+TransportKind = Literal["embedded", "memory", "nats", "redis"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +355,7 @@ class Settings:
     log: LogConfig
     embedded: EmbeddedConfig
     nats: Mapping[str, Any]
+    redis: Mapping[str, Any]
     http: HttpConfig
     notify: NotifyConfig
     streams: tuple[StreamConfig, ...]
@@ -333,11 +367,15 @@ class Settings:
         """Which back end ``transport`` names."""
         if self.transport in ("embedded", "memory"):
             return "embedded" if self.transport == "embedded" else "memory"
-        return "nats"
+        return "redis" if is_redis_url(self.transport) else "nats"
 
     def nats_config(self, **endpoint: Any) -> NatsConfig:
         """The connection settings, for the servers of ``transport`` or for the endpoint that is given."""
         return NatsConfig(**{**self.nats, **(endpoint or {"urls": tuple(self.transport.split(","))})})
+
+    def redis_config(self) -> RedisConfig:
+        """The connection settings for the server or cluster of ``transport``."""
+        return RedisConfig(url=self.transport, **self.redis)
 
 
 def load(
@@ -467,6 +505,9 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
     notify = NotifyConfig(**section("notify"))
     nats = section("nats")
     NatsConfig(urls=("nats://127.0.0.1",), **nats)  # checks what does not depend on the servers
+    redis = section("redis")
+    # the authority and the certificate go with a URL of rediss:// only, so without one they are not looked at
+    RedisConfig(url=transport if is_redis_url(transport) else "rediss://127.0.0.1", **redis)
     return Settings(
         namespace=namespace,
         data_dir=Path(str(values["data_dir"])),
@@ -477,6 +518,7 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         log=LogConfig(**section("log")),
         embedded=embedded,
         nats=nats,
+        redis=redis,
         http=HttpConfig(**section("http")),
         notify=notify,
         streams=_streams(namespace, notify, stream_tables),
@@ -512,18 +554,21 @@ def _listen(text: str) -> tuple[str, int]:
 
 
 def _check_transport(transport: str) -> None:
-    if transport in ("embedded", "memory"):
+    if transport in ("embedded", "memory") or is_redis_url(transport):
         return
     for url in transport.split(","):
         if urlsplit(url).scheme not in ("nats", "tls"):
             raise ConfigError(
-                f"transport is {without_secrets(transport)!r}; expected embedded, memory, or nats://HOST:PORT "
-                "(tls://HOST:PORT), several separated by commas"
+                f"transport is {without_secrets(transport)!r}; expected embedded, memory, nats://HOST:PORT or "
+                "tls://HOST:PORT (several separated by commas), redis://HOST:PORT, or redis+cluster://HOST:PORT,… "
+                "(rediss:// and rediss+cluster:// for TLS)"
             )
 
 
 def without_secrets(text: str) -> str:
     """A value fit to be shown: the user part of URLs is hidden."""
+    if is_redis_url(text):  # its hosts share one user part, which may hold commas too
+        return re.sub(r"(?s)(://).*@", rf"\1{HIDDEN}@", text)
     return ",".join(re.sub(r"(\w+://).*@", rf"\1{HIDDEN}@", part) for part in text.split(","))
 
 

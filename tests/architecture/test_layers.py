@@ -19,6 +19,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"errors", "clock", "ids", "tracing"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
+    frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
@@ -31,7 +32,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
 DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
-    "redis": ("gbe.transport.redis",),
+    "redis": ("gbe.redis",),
+    "hiredis": ("gbe.redis",),
     "obstore": ("gbe.objects.store",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it

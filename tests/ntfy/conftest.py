@@ -9,12 +9,14 @@ import httpx
 import pytest
 from tests.engines import NatsProcess
 from tests.ntfy.server import PATIENCE, Loop, Server, unique
+from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
 
+from gbe.redis.config import RedisConfig
 from gbe.transport.base import Transport
 from gbe.transport.memory import MemoryTransport
 from gbe.transport.memory_engine import MemoryEngine
 from gbe.transport.nats.config import NatsConfig
-from gbe.transport.open import open_nats
+from gbe.transport.open import open_nats, open_redis
 
 StartServer = Callable[..., Server]
 OpenTransport = Callable[[], Awaitable[Transport]]
@@ -41,6 +43,20 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProcess]:
 
 
 @pytest.fixture(scope="session")
+def redis_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
+    """A single Redis, one for each test process."""
+    with RedisProcess(tmp_path_factory.mktemp("redis") / "redis", acl=MEMORYDB_RULES) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Three masters and three replicas."""
+    with RedisCluster(tmp_path_factory.mktemp("cluster"), acl=MEMORYDB_RULES) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
 def memory_server(loop: Loop, http_client: httpx.Client) -> Iterator[Server]:
     with Server(loop, http_client, _opens_memory(MemoryEngine())) as server:
         yield server
@@ -52,9 +68,21 @@ def nats_server(loop: Loop, http_client: httpx.Client, engine: NatsProcess) -> I
         yield server
 
 
-@pytest.fixture(params=["memory", "nats"])
+@pytest.fixture(scope="session")
+def redis_server(loop: Loop, http_client: httpx.Client, redis_engine: RedisProcess) -> Iterator[Server]:
+    with Server(loop, http_client, _opens_redis(redis_engine.user_url)) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster_server(loop: Loop, http_client: httpx.Client, redis_cluster: RedisCluster) -> Iterator[Server]:
+    with Server(loop, http_client, _opens_redis(redis_cluster.user_url)) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "nats", "redis", "cluster"])
 def back_end(request: pytest.FixtureRequest) -> str:
-    """Which transport the test runs on; both in turn."""
+    """Which transport the test runs on; each in turn."""
     name: str = request.param
     return name
 
@@ -71,6 +99,10 @@ def open_transport(back_end: str, request: pytest.FixtureRequest) -> OpenTranspo
     """Opens one more client of one engine, as another process would."""
     if back_end == "memory":
         return _opens_memory(MemoryEngine())
+    if back_end == "redis":
+        return _opens_redis(request.getfixturevalue("redis_engine").user_url)
+    if back_end == "cluster":
+        return _opens_redis(request.getfixturevalue("redis_cluster").user_url)
     return _opens_nats(request.getfixturevalue("engine").url)
 
 
@@ -119,5 +151,12 @@ def _opens_memory(engine: MemoryEngine) -> OpenTransport:
 def _opens_nats(url: str) -> OpenTransport:
     async def open_one() -> Transport:
         return await open_nats(NatsConfig(urls=(url,), publish_timeout=20.0, request_timeout=10.0))
+
+    return open_one
+
+
+def _opens_redis(url: str) -> OpenTransport:
+    async def open_one() -> Transport:
+        return await open_redis(RedisConfig(url=url, publish_timeout=20.0, request_timeout=10.0))
 
     return open_one

@@ -14,13 +14,15 @@ import pytest
 from tests.engines import NatsProcess
 from tests.ntfy.server import PATIENCE, Loop, Server, eventually, refused
 from tests.ntfy.test_websocket import upgrade
+from tests.redis_engines import RedisProcess
 
 from gbe.http.config import HttpConfig
 from gbe.notify.config import NotifyConfig
+from gbe.redis.config import RedisConfig
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedConfig, EmbeddedEngine
 from gbe.transport.nats.config import NatsConfig
-from gbe.transport.open import embedded_endpoint, open_nats
+from gbe.transport.open import embedded_endpoint, open_nats, open_redis
 
 pytestmark = pytest.mark.fault
 
@@ -29,15 +31,20 @@ REQUEST_TIMEOUT = 1.0
 SLACK = 5.0  # of a busy machine, for what should take a second
 
 
-@pytest.fixture
-def own_engine(tmp_path: Path) -> Iterator[NatsProcess]:
-    with NatsProcess(tmp_path / "nats") as engine:
+Engine = NatsProcess | RedisProcess
+
+
+@pytest.fixture(params=[NatsProcess, RedisProcess], ids=["nats", "redis"])
+def own_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    with request.param(tmp_path / "engine") as engine:
         yield engine
 
 
 @pytest.fixture
-def server(own_engine: NatsProcess, loop: Loop, http_client: httpx.Client) -> Iterator[Server]:
+def server(own_engine: Engine, loop: Loop, http_client: httpx.Client) -> Iterator[Server]:
     async def open_transport() -> Transport:
+        if isinstance(own_engine, RedisProcess):
+            return await open_redis(RedisConfig(url=own_engine.url, request_timeout=REQUEST_TIMEOUT))
         return await open_nats(NatsConfig(urls=(own_engine.url,), request_timeout=REQUEST_TIMEOUT))
 
     with Server(
@@ -51,7 +58,7 @@ def server(own_engine: NatsProcess, loop: Loop, http_client: httpx.Client) -> It
 
 
 @pytest.mark.parametrize("how", ["killed", "frozen"])
-def test_answers_while_it_is_down(server: Server, own_engine: NatsProcess, topic: str, how: str) -> None:
+def test_answers_while_it_is_down(server: Server, own_engine: Engine, topic: str, how: str) -> None:
     """503 with a body that says so, within the configured time; then everything works again."""
     before = server.publish(topic, "before")
     if how == "killed":
@@ -90,7 +97,7 @@ def test_answers_while_it_is_down(server: Server, own_engine: NatsProcess, topic
     assert messages[-1] == "after"
 
 
-def test_a_refused_upgrade_has_the_status_alone(server: Server, own_engine: NatsProcess, topic: str) -> None:
+def test_a_refused_upgrade_has_the_status_alone(server: Server, own_engine: Engine, topic: str) -> None:
     own_engine.kill()
     with server.connect() as raw:
         raw.send(upgrade(f"/{topic}/ws"))
@@ -98,7 +105,7 @@ def test_a_refused_upgrade_has_the_status_alone(server: Server, own_engine: Nats
         assert (answer.status, answer.body) == (503, b"")
 
 
-def test_stopping_while_a_stream_waits_for_the_engine(server: Server, own_engine: NatsProcess, topic: str) -> None:
+def test_stopping_while_a_stream_waits_for_the_engine(server: Server, own_engine: Engine, topic: str) -> None:
     own_engine.freeze()
     with server.connect() as lines, server.connect() as websocket:
         lines.send(f"GET /{topic}/json HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -110,7 +117,7 @@ def test_stopping_while_a_stream_waits_for_the_engine(server: Server, own_engine
     own_engine.thaw()
 
 
-def test_what_was_confirmed_is_there(server: Server, own_engine: NatsProcess, topic: str) -> None:
+def test_what_was_confirmed_is_there(server: Server, own_engine: Engine, topic: str) -> None:
     """Publishers that go on through two crashes: each 200 is a stored message; live subscribers miss none."""
     stop = Event()
     confirmed: list[list[str]] = [[] for _ in range(4)]

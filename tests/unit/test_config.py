@@ -99,7 +99,7 @@ class TestValues:
             ("listen: localhost", "listen is 'localhost'; expected ADDRESS:PORT"),
             ("listen: '127.0.0.1:99999'", "expected ADDRESS:PORT"),
             ("transport: [x]", "transport is ['x']; expected text"),
-            ("transport: ftp://x", "transport is 'ftp://x'; expected embedded, memory, or nats://HOST:PORT"),
+            ("transport: ftp://x", "transport is 'ftp://x'; expected embedded, memory, nats://HOST:PORT or"),
             ("{workers: 2, transport: memory}", "workers is more than 1, but transport is memory"),
             ("log: {level: loud}", "log.level is 'loud'"),
             ("notify: {base_url: 'ftp://x'}", "base_url"),

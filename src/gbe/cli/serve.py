@@ -23,7 +23,7 @@ from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
-from gbe.transport.open import embedded_endpoint, open_memory, open_nats
+from gbe.transport.open import embedded_endpoint, open_memory, open_nats, open_redis
 
 logger = logging.getLogger(__name__)
 
@@ -129,6 +129,8 @@ async def _open_transport(settings: Settings) -> Transport:
             return open_memory()
         case "embedded":
             return await open_nats(settings.nats_config(**embedded_endpoint(settings.data_dir)))
+        case "redis":
+            return await open_redis(settings.redis_config())
         case _:
             return await open_nats(settings.nats_config())
 

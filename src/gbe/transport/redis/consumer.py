@@ -1,0 +1,538 @@
+"""Members of consumer groups.
+
+A member reads from the subjects that a wake-up or the index of subjects has named, never from idle ones, and without
+blocking the connection: so ten thousand idle subjects cost it nothing. What comes back (refused, or not answered in
+time) is claimed by a script that counts deliveries; what has been delivered ``max_deliver`` times is written to the
+dead letters, and only then acknowledged.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, Final, Self
+
+from gbe.envelope import Envelope
+from gbe.errors import TransportClosedError, TransportError
+from gbe.redis.client import RedisClient
+from gbe.redis.errors import RedisFailedError
+from gbe.redis.protocol import Argument, ReplyError
+from gbe.schemas import deadletter
+from gbe.subjects import is_literal
+from gbe.transport.base import ConsumeOptions, Consumption, Delivery, deadletter_for, deadletter_subject
+from gbe.transport.redis import wire
+from gbe.transport.redis.activity import Activity, Watch
+from gbe.transport.redis.errors import is_missing_group, translated
+from gbe.transport.redis.groups import Groups, Subscription
+from gbe.transport.redis.inflight import Inflight
+from gbe.transport.redis.keys import SubjectKeys, keys_of
+from gbe.transport.redis.scripts import ACTIVE, CLAIM, EXTEND, GIVE_BACK
+from gbe.transport.redis.streams import StreamRegistry
+from gbe.transport.redis.wakes import Follower, Wakes
+
+logger = logging.getLogger(__name__)
+
+StoreLetter = Callable[[str, bytes, str, str | None], Awaitable[None]]
+"""Stores a dead letter: subject, payload, idempotency key, trace context."""
+
+_LOOK_EVERY: Final = 1.0  # for what was not answered, at the latest
+_LETTER_RETRY_MS: Final = 1_000
+_MOST_SUBJECTS: Final = 16  # read at a time
+_WAITED_LITTLE: Final = 0.95  # of the ack timeout left on handing over: not worth a message to the engine
+_EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in this member is kept for it
+_FAILURE_PAUSE: Final = 0.2
+_LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
+_AT_ONCE: Final = 500
+
+
+class RedisDelivery(Delivery):
+    """A delivery, known on the engine by its entry id and its count."""
+
+    __slots__ = ("_member", "count", "entry_id", "expires_at", "names")
+
+    def __init__(
+        self,
+        envelope: Envelope,
+        count: int,
+        member: "RedisConsumption",
+        names: SubjectKeys,
+        entry_id: bytes,
+        expires_at: float,
+    ) -> None:
+        self.envelope, self.attempt, self.group = envelope, count, member.group
+        self._settled = False
+        self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
+        self.expires_at = expires_at
+
+    async def _ack(self) -> None:
+        self._member.acknowledge(self)
+
+    async def _nak(self, delay: float) -> None:
+        if self.expires_at <= time.monotonic():
+            self._member.release(self)  # the message is another delivery's by now: do not take it from there
+        elif self.attempt >= self._member.options.max_deliver:
+            await self._dead_letter(f"not acknowledged in {self.attempt} deliveries")
+        else:
+            self._member.give_back(self, self.count, delay)
+
+    async def _dead_letter(self, reason: str) -> None:
+        try:
+            await self._member.write_deadletter(self, reason)
+        except BaseException:
+            self._settled = False  # not stored: the caller may try again, or the message comes back by itself
+            raise
+        self._member.acknowledge(self)
+
+    async def _in_progress(self) -> None:
+        self._member.extend(self)
+
+
+class _Outbox:
+    """Answers to deliveries: gathered for one step of the loop, then sent, one command for each subject and kind."""
+
+    def __init__(self, client: RedisClient, group: str) -> None:
+        self._client, self._group = client, group
+        self._loop = asyncio.get_running_loop()
+        self._acks: dict[SubjectKeys, list[Argument]] = {}
+        self._returns: dict[SubjectKeys, list[Argument]] = {}
+        self._extensions: dict[SubjectKeys, list[Argument]] = {}
+        self._is_scheduled = False
+        self.sending: set[asyncio.Task[None]] = set()
+
+    def acknowledge(self, names: SubjectKeys, entry_id: bytes) -> None:
+        acks = self._acks.get(names)
+        if acks is None:
+            acks = self._acks[names] = []
+        acks.append(entry_id)
+        if not self._is_scheduled:
+            self._schedule()
+
+    def give_back(self, names: SubjectKeys, entry_id: bytes, count: int, leave: int, delay_ms: int) -> None:
+        self._returns.setdefault(names, []).extend((entry_id, count, leave, delay_ms))
+        self._schedule()
+
+    def extend(self, names: SubjectKeys, entry_id: bytes, count: int) -> None:
+        self._extensions.setdefault(names, []).extend((entry_id, count))
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Send what is gathered."""
+        self._is_scheduled = False
+        acks, self._acks = self._acks, {}
+        for names, ids in acks.items():
+            self._send(self._client.call("XACK", names.stream, self._group, *ids, slot=names.slot))
+        returns, self._returns = self._returns, {}
+        for names, arguments in returns.items():
+            self._send(
+                self._client.run(GIVE_BACK, [names.stream, names.waiting(self._group)], [self._group, *arguments])
+            )
+        extensions, self._extensions = self._extensions, {}
+        for names, arguments in extensions.items():
+            self._send(self._client.run(EXTEND, [names.stream], [self._group, *arguments]))
+
+    def _send(self, command: Coroutine[Any, Any, Any]) -> None:
+        task = self._loop.create_task(self._carry_out(command))
+        self.sending.add(task)
+        task.add_done_callback(self.sending.discard)
+
+    async def _carry_out(self, command: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await command
+        except (RedisFailedError, ReplyError) as exc:
+            logger.warning("answer not taken, the messages come back: %s", exc, extra={"group": self._group})
+
+    async def flushed(self) -> None:
+        """Wait until everything that was answered before has arrived, or cannot."""
+        self.flush()
+        while self.sending:
+            await asyncio.wait(self.sending)
+
+
+class RedisConsumption(Consumption):
+    """One member of a group; see the module's docstring."""
+
+    def __init__(
+        self,
+        client: RedisClient,
+        streams: StreamRegistry,
+        groups: Groups,
+        activity: Activity,
+        wakes: Wakes,
+        pattern: str,
+        group: str,
+        options: ConsumeOptions,
+        store_letter: StoreLetter,
+        on_settled: "Callable[[RedisConsumption], object]",
+    ) -> None:
+        self._client, self._streams, self._groups = client, streams, groups
+        self._activity, self._wakes = activity, wakes
+        self._store_letter, self._on_settled = store_letter, on_settled
+        self._pattern, self.group, self.options = pattern, group, options
+        self._buffer: deque[RedisDelivery] = deque()
+        self._held: set[RedisDelivery] = set()
+        self._arrived = asyncio.Event()
+        self._work = asyncio.Event()
+        self._ready: dict[str, None] = {}  # subjects that may have messages for us, in the order of their turns
+        self._returning: dict[str, None] = {}  # subjects where something may have come back
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._followers: dict[str, Follower] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._watch: Watch | None = None
+        self._inflight: Inflight | None = None
+        self._stopped = False
+
+    subscription: Subscription
+    _outbox: _Outbox
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        if self._stopped:
+            raise TransportClosedError("the transport is closed")
+        try:
+            await self._join()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def _join(self) -> None:
+        self.subscription = await self._groups.ensure(self._pattern, self.group, self.options.start)
+        self._outbox = _Outbox(self._client, self.subscription.name)
+        with translated(f"join group {self.group} of {self._pattern}"):
+            if is_literal(self._pattern):
+                await self._follow([self._pattern], looks=True)
+            else:
+                self._inflight = Inflight(self._client, self.subscription.name, self.options.ack_timeout)
+                self._watch = await self._activity.watch([self._pattern], self._on_subject)
+                streams = self._streams.overlapping(self._pattern)
+                subjects = await self._activity.subjects(streams, [self._pattern])
+                for begin in range(0, len(subjects), _AT_ONCE):
+                    await self._follow(subjects[begin : begin + _AT_ONCE], looks=False)
+        self._pump_task = asyncio.get_running_loop().create_task(self._pump(), name=f"gbe.consume.{self.group}")
+        self._spawn(self._look_after())
+
+    async def _follow(self, subjects: list[str], *, looks: bool) -> None:
+        """Be woken for these subjects, and be known on them."""
+        fresh = [subject for subject in subjects if subject not in self._followers]
+        for subject in fresh:
+            self._followers[subject] = self._wakes.follow(subject, self._on_wake, looks=looks)
+        async with asyncio.timeout(self._client.config.request_timeout):
+            for subject in fresh:
+                await asyncio.shield(self._followers[subject].confirmed)
+        await asyncio.gather(*(self._groups.ensure_on(self.subscription, subject) for subject in fresh))
+        for subject in fresh:
+            self._ready[subject] = None
+            if looks:
+                self._returning[subject] = None
+        self._work.set()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the flow and return what nobody has taken; safe to repeat."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._arrived.set()
+        self._work.set()
+        if self._watch is not None:
+            self._activity.unwatch(self._watch)
+        for follower in self._followers.values():
+            self._wakes.leave(follower)
+        for timer in self._timers:
+            timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._pump_task is not None:
+            # a read that is under way has taken messages: they are returned, not left to their ack timeout
+            await asyncio.wait({self._pump_task}, timeout=_LEAVE_TIMEOUT)
+            self._pump_task.cancel()
+            await asyncio.gather(self._pump_task, return_exceptions=True)
+            while self._buffer:
+                delivery = self._buffer.popleft()
+                # nobody has seen it: the delivery does not count
+                self.give_back(delivery, delivery.count - 1, 0.0)
+            self._outbox.flush()
+            if self._outbox.sending:
+                await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
+        if not self._held:
+            self._on_settled(self)  # nothing is left to drain
+
+    async def drain(self, timeout: float) -> None:
+        """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
+        await self.stop()
+        deadline = time.monotonic() + timeout
+        while (now := time.monotonic()) < deadline:
+            if all(delivery.expires_at <= now for delivery in self._held):
+                break  # others may have them
+            await asyncio.sleep(0.01)
+        for delivery in list(self._held):
+            self.give_back(delivery, delivery.count, 0.0)
+        if self._pump_task is not None:
+            await self._outbox.flushed()
+
+    async def answered(self) -> None:
+        """Wait until every answer that was given before has arrived."""
+        if self._pump_task is not None:
+            await self._outbox.flushed()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"gbe.consume.{self.group}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # -- deliveries out
+
+    def __aiter__(self) -> AsyncIterator[Delivery]:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while True:
+            if self._stopped:
+                raise StopAsyncIteration
+            while self._buffer:
+                delivery = self._buffer.popleft()
+                if len(self._buffer) <= self.options.batch_size // 2:
+                    self._work.set()
+                now = time.monotonic()
+                left = delivery.expires_at - now
+                if left <= 0:
+                    continue  # others have it by now
+                self._held.add(delivery)
+                if left < _WAITED_LITTLE * self.options.ack_timeout:
+                    self.extend(delivery)
+                return delivery
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def acknowledge(self, delivery: RedisDelivery) -> None:
+        """Done: nobody of the group sees it again."""
+        self._outbox.acknowledge(delivery.names, delivery.entry_id)
+        self.release(delivery)
+
+    def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
+        """Return a message to the group, with the number of deliveries that it is to have."""
+        self._outbox.give_back(delivery.names, delivery.entry_id, delivery.count, count, round(delay * 1000))
+        self.release(delivery)
+        if delay > 0 and not self._stopped:
+            self._return_at(delivery.names.subject, delay)
+
+    def extend(self, delivery: RedisDelivery) -> None:
+        """The ack timeout of a delivery starts again now."""
+        delivery.expires_at = time.monotonic() + self.options.ack_timeout
+        self._outbox.extend(delivery.names, delivery.entry_id, delivery.count)
+
+    def release(self, delivery: RedisDelivery) -> None:
+        """The place of a delivery is free, whatever the engine thinks of the message."""
+        if delivery in self._held:
+            self._held.discard(delivery)
+            self._work.set()
+            if self._stopped and not self._held:
+                self._on_settled(self)
+
+    async def write_deadletter(self, delivery: Delivery, reason: str) -> None:
+        """Store the dead letter; returns when the engine has it."""
+        letter = deadletter_for(delivery, reason, time.time_ns() // 1_000_000)
+        envelope = delivery.envelope
+        await self._store_letter(
+            deadletter_subject(envelope.subject), deadletter.encode(letter), letter.id, envelope.traceparent
+        )
+        logger.warning(
+            "message dead-lettered: %s",
+            reason,
+            extra={"message_id": envelope.id, "subject": envelope.subject, "group": self.group},
+        )
+
+    # -- what there is to do
+
+    def _on_wake(self, subject: str, message: bytes | None) -> None:
+        if message is None or message == wire.REDELIVERY:
+            self._returning[subject] = None
+        if message != wire.REDELIVERY:
+            self._ready[subject] = None
+        self._work.set()
+
+    def _on_subject(self, subject: str) -> None:
+        if subject in self._followers:
+            self._ready[subject] = None
+            self._work.set()
+        elif not self._stopped:
+            self._spawn(self._adopt(subject))
+
+    async def _adopt(self, subject: str) -> None:
+        try:
+            with translated(f"follow {subject}"):
+                await self._follow([subject], looks=False)
+        except (TransportError, TimeoutError) as exc:
+            logger.warning("subject not followed yet: %s", exc, extra={"subject": subject})
+            follower = self._followers.pop(subject, None)  # the index names it again while it is in use
+            if follower is not None:
+                self._wakes.leave(follower)
+
+    def _return_at(self, subject: str, delay: float) -> None:
+        """Look for what comes back on a subject, ``delay`` seconds from now."""
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._returning[subject] = None
+            self._work.set()
+
+        timer = loop.call_later(delay + 0.002, due)
+        self._timers.add(timer)
+
+    async def _look_after(self) -> None:
+        """Keep what waits here for its turn, free the places of deliveries that nobody answered, and see what others
+        have left unanswered."""
+        timeout = self.options.ack_timeout
+        while True:
+            await asyncio.sleep(min(_LOOK_EVERY, max(timeout / 4, 0.02)))
+            now = time.monotonic()
+            for delivery in self._buffer:
+                if 0 < delivery.expires_at - now < _EXTEND_BELOW * timeout:
+                    self.extend(delivery)
+            for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
+                self.release(delivery)
+            if self._inflight is None:
+                self._returning[self._pattern] = None
+            else:
+                try:
+                    for subject in await self._inflight.due():
+                        self._returning[subject] = None
+                except (RedisFailedError, ReplyError) as exc:
+                    logger.debug("unanswered messages not looked for: %s", exc)
+            self._work.set()
+
+    # -- deliveries in
+
+    def _room(self) -> int:
+        """For how many messages to ask, once there is room enough to be worth a request."""
+        batch, ahead = self.options.batch_size, len(self._buffer)
+        if ahead > batch // 2:
+            return 0
+        return min(self.options.max_inflight - len(self._held) - ahead, batch - ahead)
+
+    async def _pump(self) -> None:
+        while not self._stopped:
+            room = self._room()
+            try:
+                if room > 0 and self._returning:
+                    await self._turn(self._returning, room, self._claim)
+                elif room > 0 and self._ready:
+                    await self._turn(self._ready, room, self._read)
+                else:
+                    self._work.clear()
+                    await self._work.wait()
+            except (RedisFailedError, ReplyError, TransportError) as exc:
+                logger.warning("no messages read for now: %s", exc, extra={"group": self.group})
+                await asyncio.sleep(_FAILURE_PAUSE)
+
+    async def _turn(self, subjects: dict[str, None], room: int, work: Callable[[str, int], Awaitable[bool]]) -> None:
+        """Look at the subjects whose turn it is; those that have more get another turn."""
+        chosen = [subject for subject, _ in zip(subjects, range(min(room, _MOST_SUBJECTS)), strict=False)]
+        for subject in chosen:
+            del subjects[subject]
+        if self._inflight is not None:
+            try:
+                await self._inflight.mark(chosen)
+            except BaseException:
+                subjects.update(dict.fromkeys(chosen))
+                raise
+        share = room // len(chosen)
+        if len(chosen) == 1:
+            results: list[Any] = [await _outcome(work(chosen[0], share))]
+        else:
+            results = await asyncio.gather(*(work(subject, share) for subject in chosen), return_exceptions=True)
+        failure: BaseException | None = None
+        for subject, more in zip(chosen, results, strict=True):
+            if isinstance(more, BaseException):
+                failure = more
+                subjects[subject] = None
+            elif more:
+                subjects[subject] = None
+        if failure is not None:
+            raise failure
+
+    async def _read(self, subject: str, limit: int) -> bool:
+        """Take new messages of a subject; whether there may be more."""
+        names = keys_of(subject)
+        command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
+        try:
+            reply = await self._client.call(*command, slot=names.slot)
+        except ReplyError as exc:
+            if not is_missing_group(exc):
+                raise
+            return await self._groups.ensure_on(self.subscription, subject)
+        if not reply:
+            return False
+        entries = reply[0][1]
+        if self._inflight is not None and not self._inflight.is_valid(subject):
+            await self._inflight.mark([subject])
+        stream = self._streams.known(subject)
+        border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
+        expires_at = time.monotonic() + self.options.ack_timeout
+        buffer = self._buffer
+        for entry_id, fields in entries:
+            if border and int(entry_id[: entry_id.index(b"-")]) <= border:
+                self._outbox.acknowledge(names, entry_id)  # too old for anybody
+                continue
+            envelope = wire.entry_envelope(subject, entry_id, fields)
+            buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at))
+        self._arrived.set()
+        return len(entries) >= limit
+
+    async def _claim(self, subject: str, limit: int) -> bool:
+        """Take what came back; whether there may be more."""
+        names, group = keys_of(subject), self.subscription.name
+        timeout_ms = round(self.options.ack_timeout * 1000)
+        arguments: list[Argument] = [group, timeout_ms, limit, self.options.max_deliver, _LETTER_RETRY_MS]
+        try:
+            found, following, unanswered, now = await self._client.run(
+                CLAIM, [names.stream, names.waiting(group)], arguments
+            )
+        except ReplyError as exc:
+            if not is_missing_group(exc):
+                raise
+            await self._groups.ensure_on(self.subscription, subject)
+            return False
+        expires_at = time.monotonic() + self.options.ack_timeout
+        for entry_id, count, is_given_up, fields in found:
+            envelope = wire.entry_envelope(subject, entry_id, fields)
+            delivery = RedisDelivery(envelope, count, self, names, entry_id, expires_at)
+            if is_given_up:
+                self._spawn(self._give_up(delivery))
+            else:
+                self._buffer.append(delivery)
+        self._arrived.set()
+        if following and float(following) - now < _LOOK_EVERY * 1000:
+            self._return_at(subject, max(0.0, (float(following) - now) / 1000))
+        if self._inflight is not None and not unanswered:
+            await self._inflight.done(subject)
+        return len(found) >= limit
+
+    async def _give_up(self, delivery: RedisDelivery) -> None:
+        reason = f"no answer within {self.options.ack_timeout:g} s, {delivery.attempt} times"
+        try:
+            await delivery.dead_letter(reason)
+        except TransportError as exc:
+            logger.warning("dead letter not stored, the message stays: %s", exc)  # and is tried again
+
+
+async def _outcome(work: Awaitable[bool]) -> bool | BaseException:
+    try:
+        return await work
+    except Exception as exc:  # noqa: BLE001  told apart by the caller
+        return exc

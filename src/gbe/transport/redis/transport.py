@@ -1,0 +1,310 @@
+"""``RedisTransport``: the contract of ``gbe.transport.base`` on Redis Streams. Each operation has a file of its own."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Final, Self
+
+from gbe.envelope import Envelope
+from gbe.errors import InvalidEnvelopeError, TransportClosedError, TransportUnavailableError
+from gbe.ids import encode_ulid, new_ulid
+from gbe.redis.channels import Channels
+from gbe.redis.client import RedisClient
+from gbe.redis.config import RedisConfig
+from gbe.subjects import check_pattern, check_subject
+from gbe.tracing import current_traceparent
+from gbe.transport.base import (
+    EARLIEST,
+    LATEST,
+    ConsumeOptions,
+    Consumption,
+    Lag,
+    Position,
+    Start,
+    Stop,
+    StoredMessage,
+    StreamConfig,
+    Tail,
+    Transport,
+    check_group,
+)
+from gbe.transport.redis import keys, wire
+from gbe.transport.redis.activity import Activity
+from gbe.transport.redis.consumer import RedisConsumption
+from gbe.transport.redis.delays import Delays
+from gbe.transport.redis.errors import translated
+from gbe.transport.redis.groups import Groups
+from gbe.transport.redis.history import History
+from gbe.transport.redis.limits import Limits
+from gbe.transport.redis.publisher import Publication, Publisher
+from gbe.transport.redis.scripts import EVICT, TRIM, UNSTORED
+from gbe.transport.redis.streams import Stream, StreamRegistry
+from gbe.transport.redis.tail import RedisTail
+from gbe.transport.redis.wakes import Wakes
+
+_DRAIN_TIMEOUT: Final = 10.0
+_MOST_MS: Final = 1 << 48  # what a ULID can name
+_AT_ONCE: Final = 500
+
+
+class RedisTransport(Transport):
+    """A transport on a Redis server or cluster; open it with ``await RedisTransport.open(config)``."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self.max_payload_size = client.config.max_payload_size
+        self._config, self._client = client.config, client
+        self._channels = Channels(client)
+        self._streams = StreamRegistry(client, self._channels)
+        self._activity = Activity(client, self._channels, self._streams)
+        self._limits = Limits(client)
+        self._history = History(client, self._streams)
+        self._groups = Groups(client, self._streams, self._activity, self._history)
+        self._wakes = Wakes(self._channels, client.config.poll_interval)
+        self._delays = Delays(client, self._streams, self._activity, self._limits)
+        self._publisher = Publisher(client, self._activity, self._limits)
+        self._members: set[RedisConsumption] = set()
+        self._tails: set[RedisTail] = set()
+        self._closing = self._closed = False
+        self._closing_task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, config: RedisConfig) -> Self:
+        """Connect and check the engine.
+
+        Raises:
+            TransportUnavailableError: no server answered in time.
+            UnsupportedEngineError: the server is too old, refuses the credentials, or is a cluster where a single
+                server was named (or the other way round).
+        """
+        with translated("connect to Redis", opening=True):
+            client = await RedisClient.open(config)
+        transport = cls(client)
+        try:
+            with translated("connect to Redis", opening=True):
+                await transport._streams.open()
+        except BaseException:
+            await transport.close()
+            raise
+        transport._streams.on_change = transport._activity.streams_changed
+        transport._activity.open()
+        transport._delays.open()
+        return transport
+
+    # -- publish
+
+    async def publish(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        id: str | None = None,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+        deliver_at: int | None = None,
+        durable: bool = True,
+        timeout: float | None = None,
+    ) -> str:
+        self._check_publish(subject, payload, id, idempotency_key, traceparent)
+        self._check_open()
+        seconds = self._config.publish_timeout if timeout is None else timeout
+        now_ms = time.time_ns() // 1_000_000
+        later = deliver_at is not None and deliver_at > now_ms
+        if deliver_at is not None and deliver_at >= _MOST_MS:
+            raise InvalidEnvelopeError(f"deliver_at is unix milliseconds, below 2**48: {deliver_at}")
+        if id is None:
+            # the id of a delayed message names the time of its delivery: that is where it will be looked for
+            id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
+        envelope = Envelope(id, subject, now_ms, payload, traceparent or current_traceparent())
+        deadline = asyncio.get_running_loop().time() + seconds
+        stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
+        if not durable:
+            await self._publish_unstored(stream, envelope, seconds)
+            return id
+        if later and deliver_at is not None:
+            with translated(f"publish on {subject}"):
+                return await self._delays.add(stream, envelope, deliver_at, idempotency_key, seconds)
+        return await self._store(stream, envelope, idempotency_key, deadline)
+
+    async def _store(self, stream: Stream, envelope: Envelope, idempotency_key: str | None, deadline: float) -> str:
+        names = keys.keys_of(envelope.subject)
+        records = [names.dedup("i", envelope.id)]
+        if idempotency_key is not None:
+            records.append(names.dedup("k", idempotency_key))
+        return await self._publisher.publish(Publication(envelope, stream, records, deadline))
+
+    async def _store_letter(self, subject: str, payload: bytes, idempotency_key: str, traceparent: str | None) -> None:
+        """Publish a dead letter, which may be larger than what users publish."""
+        self._check_open()
+        envelope = Envelope(new_ulid(), subject, time.time_ns() // 1_000_000, payload, traceparent)
+        stream = await self._streams.of_subject(subject)
+        deadline = asyncio.get_running_loop().time() + self._config.publish_timeout
+        await self._store(stream, envelope, idempotency_key, deadline)
+
+    async def _stream_of(self, subject: str, seconds: float) -> Stream:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._streams.of_subject(subject)
+        except TimeoutError as exc:
+            raise TransportUnavailableError(f"publish on {subject}: the engine did not answer in time") from exc
+
+    async def _publish_unstored(self, stream: Stream, envelope: Envelope, seconds: float) -> None:
+        """Straight to the live tails: over the subject's channel, and over one for those who follow patterns."""
+        message = wire.unstored_message(envelope)
+        names = keys.keys_of(envelope.subject)
+        channel = keys.unstored_channel(stream.name, names.bucket)
+        deadline = asyncio.get_running_loop().time() + seconds
+        with translated(f"publish on {envelope.subject}"):
+            place = await self._client.run(UNSTORED, [names.stream], [message], timeout=seconds)
+            left = deadline - asyncio.get_running_loop().time()
+            await self._client.call("SPUBLISH", channel, wire.placed(place, message), timeout=left)
+
+    # -- consume, tail, read
+
+    def consume(self, pattern: str, group: str, options: ConsumeOptions | None = None) -> Consumption:
+        check_pattern(pattern)
+        check_group(group)
+        self._check_not_closing()
+        member = RedisConsumption(
+            self._client,
+            self._streams,
+            self._groups,
+            self._activity,
+            self._wakes,
+            pattern,
+            group,
+            options or ConsumeOptions(),
+            self._store_letter,
+            self._members.discard,
+        )
+        self._members.add(member)
+        return member
+
+    def tail(self, patterns: Sequence[str], start: Start = LATEST) -> Tail:
+        for pattern in patterns:
+            check_pattern(pattern)
+        self._check_not_closing()
+        tail = RedisTail(
+            self._client,
+            self._channels,
+            self._streams,
+            self._activity,
+            self._wakes,
+            self._history,
+            patterns,
+            start,
+            self._tails.discard,
+        )
+        self._tails.add(tail)
+        return tail
+
+    async def read(
+        self, subject: str, *, start: Start = EARLIEST, stop: Stop | None = None, limit: int = 1000
+    ) -> list[StoredMessage]:
+        check_subject(subject)
+        self._check_open()
+        return await self._history.read(subject, start, stop, limit)
+
+    async def locate(self, subject: str, message_id: str) -> Position | None:
+        check_subject(subject)
+        self._check_open()
+        return await self._history.locate(subject, message_id)
+
+    # -- streams
+
+    async def ensure_stream(self, config: StreamConfig) -> None:
+        self._check_open()
+        with translated(f"configure stream {config.name}"):
+            before = await self._streams.ensure(config)
+            if before is None or before == config:
+                if config.max_msgs is not None or config.max_bytes is not None:
+                    await self._limits.open_ledger(Stream(config), [])
+                return
+            await self._apply(Stream(config), before)
+
+    async def _apply(self, stream: Stream, before: StreamConfig) -> None:
+        """Bring what is stored to changed limits."""
+        was_limited = before.max_msgs is not None or before.max_bytes is not None
+        if stream.config.max_age != before.max_age or (stream.is_limited and not was_limited):
+            subjects = await self._activity.subjects([stream], stream.config.subjects)
+            if stream.config.max_age != before.max_age:
+                for begin in range(0, len(subjects), _AT_ONCE):
+                    await asyncio.gather(*(self._apply_age(stream, one) for one in subjects[begin : begin + _AT_ONCE]))
+            if stream.is_limited and not was_limited:
+                await self._limits.open_ledger(stream, subjects)
+        if stream.is_limited:
+            await self._limits.account(stream, [])
+        elif was_limited:
+            await self._limits.close_ledger(stream)
+
+    async def _apply_age(self, stream: Stream, subject: str) -> None:
+        name = keys.keys_of(subject).stream
+        if not stream.expire_ms:
+            await self._client.call("PERSIST", name)
+            return
+        await self._client.call("PEXPIRE", name, stream.expire_ms)
+        await self._client.run(EVICT, [name], [f"{self._client.now_ms() - stream.age_ms}-0"])
+
+    async def trim(self, subject: str, before: int) -> int:
+        check_subject(subject)
+        self._check_open()
+        stream = await self._streams.of_subject(subject)
+        await self._answered()
+        with translated(f"trim {subject}"):
+            required = await self._groups.names_on(stream, subject)
+            removed: int = await self._client.run(
+                TRIM, [keys.keys_of(subject).stream], [f"{max(0, before)}-0", *required]
+            )
+        return removed
+
+    async def lag(self, pattern: str, group: str) -> Lag:
+        check_pattern(pattern)
+        check_group(group)
+        self._check_open()
+        await self._answered()
+        return await self._groups.lag(pattern, group)
+
+    async def _answered(self) -> None:
+        """What members of this process have answered counts from now on."""
+        for member in list(self._members):
+            await member.answered()
+
+    # -- life
+
+    async def ping(self) -> float:
+        self._check_open()
+        await self._answered()
+        started = time.perf_counter()
+        with translated("ping"):
+            for address in self._client.topology.masters:
+                await self._client.call_on(address, "PING")
+        return time.perf_counter() - started
+
+    async def close(self) -> None:
+        # one closing for all callers: one that is cancelled must not leave it half done
+        if self._closing_task is None:
+            self._closing = True
+            self._closing_task = asyncio.get_running_loop().create_task(self._close(), name="gbe.redis.close")
+        await asyncio.shield(self._closing_task)
+
+    async def _close(self) -> None:
+        async with AsyncExitStack() as stack:  # each step, whatever becomes of the others
+            stack.push_async_callback(self._client.close)
+            stack.push_async_callback(self._channels.close)
+            stack.push_async_callback(self._wakes.close)
+            stack.push_async_callback(self._streams.close)
+            stack.push_async_callback(self._activity.close)
+            stack.push_async_callback(self._delays.close)
+            stack.push_async_callback(self._publisher.close)
+            stack.callback(setattr, self, "_closed", True)  # a handler that ends until then may have to publish
+            for tail in list(self._tails):
+                stack.callback(tail.close)
+            await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise TransportClosedError("the transport is closed")
+
+    def _check_not_closing(self) -> None:
+        if self._closing:
+            raise TransportClosedError("the transport is closed")
