@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Self
 
 from tests.engines import NatsProcess
+from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
 
+from gbe.redis.config import RedisConfig
 from gbe.state.base import StateConfig, StateStore
 from gbe.state.memory import MemoryRecords, MemoryStateStore
 from gbe.state.nats.store import NatsStateStore
+from gbe.state.redis.store import RedisStateStore
 from gbe.transport.nats.config import NatsConfig
 
 CONFIG = StateConfig(indexes=("timeout_at", "wake_at"))
@@ -72,8 +75,61 @@ class NatsStateEngine(Engine):
         self.process.start()
 
 
+class RedisStateEngine(Engine):
+    """A redis-server, with a user who may do what MemoryDB allows and nothing else."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = RedisProcess(folder / "redis", fsync="always", acl=MEMORYDB_RULES)
+
+    def __enter__(self) -> Self:
+        self.process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+
+    async def open(self, config: StateConfig = CONFIG) -> StateStore:
+        return await RedisStateStore.open(redis_config(self.process.user_url), config)
+
+    def crash(self) -> None:
+        self.process.kill()
+        self.process.start()
+
+
+class RedisClusterStateEngine(Engine):
+    """Three masters and three replicas, with the same user."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = RedisCluster(folder / "cluster", fsync="always", acl=MEMORYDB_RULES, node_timeout_ms=5000)
+        self._crashes = 0
+
+    def __enter__(self) -> Self:
+        self.cluster.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.kill()
+
+    async def open(self, config: StateConfig = CONFIG) -> StateStore:
+        return await RedisStateStore.open(redis_config(self.cluster.user_url), config)
+
+    def crash(self) -> None:
+        """One master after the other, back before its replica is elected in its place."""
+        self._crashes += 1
+        node = self.cluster.nodes[self._crashes % 3]
+        node.kill()
+        node.start()
+        self.cluster.wait_ok()
+
+
+def redis_config(url: str) -> RedisConfig:
+    return RedisConfig(url=url, request_timeout=PATIENCE, stall_timeout=1.0)
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {
     "memory": lambda _: MemoryStateEngine(),
     "nats": NatsStateEngine,
     "nats-fsync": lambda folder: NatsStateEngine(folder, "always"),
+    "redis": RedisStateEngine,
+    "redis-cluster": RedisClusterStateEngine,
 }
