@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 from tests.engines import NatsProcess
 from tests.proxy import TcpProxy
+from tests.redis_engines import RedisProcess
 from tests.waiting import eventually
 
 from gbe.errors import StateUnavailableError
+from gbe.redis.config import RedisConfig
 from gbe.state.base import Changed, StateConfig, StateStore
 from gbe.state.nats.store import NatsStateStore
+from gbe.state.redis.store import RedisStateStore
 from gbe.transport.nats.config import NatsConfig
 
 pytestmark = pytest.mark.fault
@@ -24,26 +27,42 @@ pytestmark = pytest.mark.fault
 NOW = 1_790_000_000_000
 
 
-@pytest.fixture(params=["nats", "nats-fsync"])
-def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NatsProcess]:
-    """Both ways of storing."""
-    sync_interval = "always" if request.param == "nats-fsync" else "2m"
-    with NatsProcess(tmp_path / "nats", sync_interval=sync_interval) as process:
+Process = NatsProcess | RedisProcess
+
+
+@pytest.fixture(params=["nats", "nats-fsync", "redis"])
+def process(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Process]:
+    """Every engine that a crash costs nothing."""
+    process: Process
+    if request.param == "redis":
+        process = RedisProcess(tmp_path / "redis", fsync="always")
+    else:
+        process = NatsProcess(tmp_path / "nats", sync_interval="always" if request.param == "nats-fsync" else "2m")
+    with process:
         yield process
 
 
 @pytest.fixture
-async def proxy(process: NatsProcess) -> AsyncIterator[TcpProxy]:
+async def proxy(process: Process) -> AsyncIterator[TcpProxy]:
     """A way to the engine that can be cut."""
     async with TcpProxy(process.port) as proxy:
         yield proxy
 
 
-async def open_store(url: str, *, request_timeout: float = 30.0) -> StateStore:
-    config = NatsConfig(
-        urls=(url,), request_timeout=request_timeout, retry_after=0.5, reconnect_wait=0.02, ping_interval=0.5
+async def open_store(process: Process, port: int | None = None, *, request_timeout: float = 30.0) -> StateStore:
+    """A client, straight to the engine or by way of another port."""
+    address = f"127.0.0.1:{port or process.port}"
+    if isinstance(process, RedisProcess):
+        redis = RedisConfig(url=f"redis://{address}", request_timeout=request_timeout, stall_timeout=0.5)
+        return await RedisStateStore.open(redis, StateConfig())
+    nats = NatsConfig(
+        urls=(f"nats://{address}",),
+        request_timeout=request_timeout,
+        retry_after=0.5,
+        reconnect_wait=0.02,
+        ping_interval=0.5,
     )
-    return await NatsStateStore.open(config, StateConfig())
+    return await NatsStateStore.open(nats, StateConfig())
 
 
 class Counters:
@@ -89,9 +108,9 @@ class Counters:
         await eventually(lambda: self.done >= count, f"{count} applied changes")
 
 
-async def test_every_change_is_applied_once_over_crashes(process: NatsProcess) -> None:
+async def test_every_change_is_applied_once_over_crashes(process: Process) -> None:
     """The engine is killed and comes back, thrice, under load."""
-    async with await open_store(process.url) as one, await open_store(process.url) as other:
+    async with await open_store(process) as one, await open_store(process) as other:
         counters = Counters([f"gbe.n.{number}" for number in range(3)])
         async with counters.counting([one, other], times=120):
             for target in (100, 300, 500):
@@ -102,9 +121,9 @@ async def test_every_change_is_applied_once_over_crashes(process: NatsProcess) -
         assert due == set(counters.keys)
 
 
-async def test_every_change_is_applied_once_over_lost_answers(process: NatsProcess, proxy: TcpProxy) -> None:
+async def test_every_change_is_applied_once_over_lost_answers(process: Process, proxy: TcpProxy) -> None:
     """The engine goes on, but connections break with answers on the way: nobody is told of what was applied."""
-    async with await open_store(proxy.url) as one, await open_store(process.url) as other:
+    async with await open_store(process, proxy.port) as one, await open_store(process) as other:
         counters = Counters([f"gbe.n.{number}" for number in range(3)])
         async with counters.counting([one, other], times=150):
             for target in range(40, 1000, 40):
@@ -112,9 +131,9 @@ async def test_every_change_is_applied_once_over_lost_answers(process: NatsProce
                 proxy.cut()
 
 
-async def test_a_silent_connection_is_given_up(process: NatsProcess, proxy: TcpProxy) -> None:
+async def test_a_silent_connection_is_given_up(process: Process, proxy: TcpProxy) -> None:
     """Half-open: what was sent may have arrived or not."""
-    async with await open_store(proxy.url) as one, await open_store(process.url) as other:
+    async with await open_store(process, proxy.port) as one, await open_store(process) as other:
         counters = Counters(["gbe.n.1"])
         async with counters.counting([one, other], times=60):
             for target in (80, 240):
@@ -122,9 +141,9 @@ async def test_a_silent_connection_is_given_up(process: NatsProcess, proxy: TcpP
                 proxy.stall()
 
 
-async def test_without_an_engine_the_caller_is_told(process: NatsProcess) -> None:
+async def test_without_an_engine_the_caller_is_told(process: Process) -> None:
     """In time, and what may have happened is said."""
-    async with await open_store(process.url, request_timeout=1.0) as store:
+    async with await open_store(process, request_timeout=1.0) as store:
         await store.put("gbe.a", {"n": b"1"})
         process.freeze()
         with pytest.raises(StateUnavailableError, match="read before trying again"):
@@ -149,10 +168,10 @@ async def test_without_an_engine_the_caller_is_told(process: NatsProcess) -> Non
             await store.due("timeout_at", NOW)
 
 
-async def test_a_watch_survives_crashes_and_cuts(process: NatsProcess, proxy: TcpProxy) -> None:
+async def test_a_watch_survives_crashes_and_cuts(process: Process, proxy: TcpProxy) -> None:
     """It ends up knowing every record as it is, removed ones too."""
     known: dict[str, dict[str, bytes] | None] = {}
-    async with await open_store(proxy.url) as watcher, await open_store(process.url) as writer:
+    async with await open_store(process, proxy.port) as watcher, await open_store(process) as writer:
 
         async def follow(ready: asyncio.Event) -> None:
             async with watcher.watch("gbe") as watch:

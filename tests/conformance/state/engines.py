@@ -23,6 +23,9 @@ PATIENCE = 30.0
 class Engine(ABC):
     """One engine, for as long as the block lasts."""
 
+    examples = 15
+    """Random programs that the model test runs on it."""
+
     def __enter__(self) -> Self:
         return self
 
@@ -98,6 +101,8 @@ class RedisStateEngine(Engine):
 
 class RedisClusterStateEngine(Engine):
     """Three masters and three replicas, with the same user."""
+
+    examples = 4  # a cluster needs seconds to be whole again
 
     def __init__(self, folder: Path) -> None:
         self.cluster = RedisCluster(folder / "cluster", fsync="always", acl=MEMORYDB_RULES, node_timeout_ms=5000)

@@ -225,7 +225,10 @@ def test_each_record_is_linearisable(own_engine: Engine) -> None:
             run_state_machine_as_test(
                 Machine,
                 settings=settings(
-                    max_examples=15, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+                    max_examples=own_engine.examples,
+                    stateful_step_count=8,
+                    deadline=None,
+                    suppress_health_check=list(HealthCheck),
                 ),
             )
         finally:
