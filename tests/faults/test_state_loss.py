@@ -6,10 +6,10 @@ watcher misses the last state of a record, and no deadline is lost.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.counters import NOW, Counters
 from tests.engines import NatsProcess
 from tests.proxy import TcpProxy
 from tests.redis_engines import RedisProcess
@@ -23,8 +23,6 @@ from gbe.state.redis.store import RedisStateStore
 from gbe.transport.nats.config import NatsConfig
 
 pytestmark = pytest.mark.fault
-
-NOW = 1_790_000_000_000
 
 
 Process = NatsProcess | RedisProcess
@@ -63,49 +61,6 @@ async def open_store(process: Process, port: int | None = None, *, request_timeo
         ping_interval=0.5,
     )
     return await NatsStateStore.open(nats, StateConfig())
-
-
-class Counters:
-    """Clients that count in shared records by compare-and-set, and keep their own books."""
-
-    def __init__(self, keys: list[str]) -> None:
-        self.keys = keys
-        self.applied = dict.fromkeys(keys, 0)
-        self.done = 0
-
-    async def count(self, store: StateStore, name: str, times: int) -> None:
-        for number in range(times):
-            key = self.keys[number % len(self.keys)]
-            while True:
-                now = await store.get_field(key, "n")
-                assert now is not None
-                changes = {"n": b"%d" % (int(now) + 1), "by": f"{name}-{number}".encode()}
-                if number % 4 == 0:
-                    changes["timeout_at"] = b"%d" % (NOW - int(now))  # earlier each time: with an index entry
-                if await store.update_if(key, {"n": now}, changes):
-                    break
-            self.applied[key] += 1
-            self.done += 1
-
-    @asynccontextmanager
-    async def counting(self, stores: list[StateStore], times: int) -> AsyncIterator[None]:
-        """All clients count inside the block; on leaving it the books are balanced."""
-        for key in self.keys:
-            await stores[0].put(key, {"n": b"0"})
-        tasks = [asyncio.create_task(self.count(store, f"c{n}", times)) for n, store in enumerate(stores * 4)]
-        try:
-            yield
-            async with asyncio.timeout(90):
-                await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for key in self.keys:
-            assert await stores[0].get_field(key, "n") == b"%d" % self.applied[key]
-
-    async def reached(self, count: int) -> None:
-        await eventually(lambda: self.done >= count, f"{count} applied changes")
 
 
 async def test_every_change_is_applied_once_over_crashes(process: Process) -> None:
