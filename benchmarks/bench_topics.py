@@ -29,7 +29,7 @@ async def run(options: Options) -> list[Row]:
         full = await stack.enter_async_context(gbe_server(directory / "many", durability="interval"))
         small = await stack.enter_async_context(gbe_server(directory / "few", durability="interval"))
         rows = [await _fill(options, full, small, many)]
-        for case, measure in _cases(options).items():
+        for case, measure in cases(options).items():
             say(f"topics: {case}")
 
             async def on_many(measure: Measure = measure) -> Sample:
@@ -57,7 +57,8 @@ async def run(options: Options) -> list[Row]:
 Measure = Callable[[Server], Awaitable[Sample]]
 
 
-def _cases(options: Options) -> dict[str, Measure]:
+def cases(options: Options) -> dict[str, Measure]:
+    """What is measured on one topic, by name."""
     repeat = options.count(200, 30)
 
     async def poll(server: Server) -> Sample:

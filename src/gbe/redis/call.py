@@ -190,6 +190,9 @@ class Call:
         elif code in PASSING:
             if code in PASSING_AFTER_REFRESH:
                 self._network.refresh_soon()
+            if code == "READONLY":
+                # it has become a replica, and its name may be another server's by now
+                self._network.link(self._address).drop()
             self._reason = f"Redis at {self._address}: {reply}"
             self._slow_down()
         elif code in REFUSED:

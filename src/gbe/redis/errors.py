@@ -38,9 +38,11 @@ class LinkLostError(Exception):
 
 
 # The first word of an error reply. These pass by themselves, or with a look at the cluster: the next try may succeed.
-PASSING: Final = frozenset({"TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "BUSY"})
+PASSING: Final = frozenset(
+    {"TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "BUSY", "NOREPLICAS"}
+)
 PASSING_AFTER_REFRESH: Final = frozenset({"CLUSTERDOWN", "READONLY", "MASTERDOWN"})
-FULL: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+FULL: Final = frozenset({"OOM", "MISCONF"})
 REFUSED: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO"})
 
 

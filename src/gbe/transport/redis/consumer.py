@@ -359,7 +359,7 @@ class RedisConsumption(Consumption):
     # -- what there is to do
 
     def _on_wake(self, subject: str, message: bytes | None) -> None:
-        if message is None or message == wire.REDELIVERY:
+        if message == wire.REDELIVERY or (message is None and self._inflight is None):
             self._returning[subject] = None
         if message != wire.REDELIVERY:
             self._ready[subject] = None
@@ -485,8 +485,9 @@ class RedisConsumption(Consumption):
         border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
         expires_at = time.monotonic() + self.options.ack_timeout
         buffer = self._buffer
+        has_old = border > 0 and wire.position_of(entries[0][0]).major <= border
         for entry_id, fields in entries:
-            if border and int(entry_id[: entry_id.index(b"-")]) <= border:
+            if has_old and wire.position_of(entry_id).major <= border:
                 self._outbox.acknowledge(names, entry_id)  # too old for anybody
                 continue
             envelope = wire.entry_envelope(subject, entry_id, fields)

@@ -20,16 +20,12 @@ STREAMS: Final = b"{gbe/streams}"
 class SubjectKeys:
     """The keys of one subject."""
 
-    __slots__ = ("bucket", "delayed", "later", "mark", "slot", "stream", "subject", "wake")
+    __slots__ = ("bucket", "mark", "slot", "stream", "subject", "wake")
 
     def __init__(self, subject: str) -> None:
         self.subject = subject
         self.stream = subject.replace(".", ":").encode()
         """Stream: the messages."""
-        self.delayed = self.companion(b"delayed")
-        """Sorted set: ids of delayed messages by the unix ms at which they are due."""
-        self.later = self.companion(b"later")
-        """Hash: id → delayed message."""
         self.wake = self.companion(b"wake")
         """Sharded channel: something was stored here, or comes back; see ``wire``."""
         self.slot = slot_of(self.stream)
@@ -37,6 +33,16 @@ class SubjectKeys:
         self.bucket = checksum % BUCKETS
         self.mark = checksum % 1_000_000
         """Six digits in the entry ids of this subject: so that no two subjects have the same ones."""
+
+    @property
+    def delayed(self) -> bytes:
+        """Sorted set: ids of delayed messages by the unix ms at which they are due."""
+        return self.companion(b"delayed")
+
+    @property
+    def later(self) -> bytes:
+        """Hash: id → delayed message."""
+        return self.companion(b"later")
 
     def companion(self, name: bytes) -> bytes:
         """A key in the stream's own slot."""

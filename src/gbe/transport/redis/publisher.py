@@ -172,7 +172,7 @@ class Publisher:
                 results = await self._stored(names, batch)
                 # the next one is off before anybody hears of this one: the server works while the callers go on
                 following = self._begin(names, lane)
-                if results is not None and (batch.marking is not None or batch.stream.is_limited):
+                if results is not None and not self._is_settled(subject, batch):
                     results = await self._settled(names, batch, results)
                 if results is not None:
                     batch.succeed(results)
@@ -227,6 +227,10 @@ class Publisher:
         except asyncio.CancelledError:
             batch.fail(TransportClosedError("the transport is closed"))
             raise
+
+    def _is_settled(self, subject: str, batch: "_Batch") -> bool:
+        """Whether nothing has to be waited for any more: the usual case on a subject in use."""
+        return batch.marking is None and not batch.stream.is_limited and self._activity.is_valid(subject)
 
     async def _settled(self, names: keys.SubjectKeys, batch: "_Batch", results: list[bytes]) -> list[bytes] | None:
         """The same once the subject is marked, and the stream's limits have had their say."""

@@ -1,6 +1,7 @@
 """``RedisTransport``: the contract of ``gbe.transport.base`` on Redis Streams. Each operation has a file of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -42,6 +43,8 @@ from gbe.transport.redis.scripts import EVICT, TRIM, UNSTORED
 from gbe.transport.redis.streams import Stream, StreamRegistry
 from gbe.transport.redis.tail import RedisTail
 from gbe.transport.redis.wakes import Wakes
+
+logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT: Final = 10.0
 _MOST_MS: Final = 1 << 48  # what a ULID can name
@@ -86,6 +89,13 @@ class RedisTransport(Transport):
         except BaseException:
             await transport.close()
             raise
+        having = client.topology.replicas
+        if having < config.wait_replicas:
+            logger.warning(
+                "redis.wait_replicas is %d, and a master has %d: nothing is confirmed until it has more",
+                config.wait_replicas,
+                having,
+            )
         transport._streams.on_change = transport._activity.streams_changed
         transport._activity.open()
         transport._delays.open()

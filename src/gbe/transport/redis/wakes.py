@@ -14,7 +14,7 @@ from gbe.transport.redis import keys
 Wake = Callable[[str, bytes | None], None]
 """Called with a subject and what its channel said; ``None``: look for yourself."""
 
-_MOST_LOOKS: Final = 500  # a second: what they cost does not grow with the number of subjects
+_MOST_LOOKS: Final = 200  # a second: what they cost does not grow with the number of subjects
 _STEP: Final = 0.1
 
 
