@@ -21,7 +21,9 @@ from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
+from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
+from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
 from gbe.transport.base import StreamConfig
 from gbe.transport.embedded import EmbeddedConfig
@@ -153,10 +155,13 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
+_SECRETS: Final = frozenset({"password", "token", "secret_access_key", "session_token"})
+
+
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
     defaults = {field.name: field.default for field in dataclasses.fields(owner)}
     return [
-        Key(f"{prefix}.{name}", kind, defaults[name], meaning, secret=name in ("password", "token"))
+        Key(f"{prefix}.{name}", kind, defaults[name], meaning, secret=name in _SECRETS)
         for name, (kind, meaning) in table.items()
     ]
 
@@ -254,6 +259,42 @@ KEYS: Final[tuple[Key, ...]] = (
             ),
             "max_payload_size": ("size", "Largest payload of one message."),
             "max_queued_bytes": ("size", "Payloads that may wait for the engine before publishers have to wait."),
+        },
+    ),
+    Key(
+        "state.engine",
+        "text",
+        None,
+        "Where the state store lies: a value as for `transport`; by default the engine of the transport.",
+    ),
+    Key("state.replicas", "integer", 1, "Copies of the state store in a NATS cluster, 1 to 5."),
+    *_section(
+        "state",
+        StateConfig,
+        {
+            "bucket": ("text", "Name of the state store in its engine; lets several share one."),
+            "max_record_size": ("size", "Largest record, names and values together; more belongs into an object."),
+        },
+    ),
+    Key(
+        "objects.url",
+        "text",
+        None,
+        "A folder, `memory`, or `s3://BUCKET/PREFIX`; by default the folder `objects` in the data directory.",
+    ),
+    *_section(
+        "objects",
+        ObjectsConfig,
+        {
+            "endpoint": ("text", "`https://HOST:PORT` of an S3-compatible server that is not Amazon's."),
+            "region": ("text", "Region of the bucket."),
+            "access_key_id": ("text", "Credentials; by default those of the environment, container or machine."),
+            "secret_access_key": ("text", "Its secret."),
+            "session_token": ("text", "A token that belongs to temporary credentials."),
+            "ca_file": ("path", "PEM file of the authority that signed the endpoint's certificate."),
+            "timeout": ("duration", "How long one request may take, retries included."),
+            "max_object_size": ("size", "Largest object that is written, or read into memory."),
+            "threshold": ("size", "Parameters and results above this size go into the object store."),
         },
     ),
     *_section(
@@ -358,6 +399,10 @@ class Settings:
     redis: Mapping[str, Any]
     http: HttpConfig
     notify: NotifyConfig
+    state: StateConfig
+    state_engine: str
+    state_replicas: int
+    objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
     values: Mapping[str, object]
     """Every key with its effective value."""
@@ -365,17 +410,26 @@ class Settings:
     @property
     def transport_kind(self) -> TransportKind:
         """Which back end ``transport`` names."""
-        if self.transport in ("embedded", "memory"):
-            return "embedded" if self.transport == "embedded" else "memory"
-        return "redis" if is_redis_url(self.transport) else "nats"
+        return _kind_of(self.transport)
+
+    @property
+    def state_kind(self) -> TransportKind:
+        """Which back end ``state.engine`` names."""
+        return _kind_of(self.state_engine)
 
     def nats_config(self, **endpoint: Any) -> NatsConfig:
         """The connection settings, for the servers of ``transport`` or for the endpoint that is given."""
         return NatsConfig(**{**self.nats, **(endpoint or {"urls": tuple(self.transport.split(","))})})
 
-    def redis_config(self) -> RedisConfig:
-        """The connection settings for the server or cluster of ``transport``."""
-        return RedisConfig(url=self.transport, **self.redis)
+    def redis_config(self, url: str | None = None) -> RedisConfig:
+        """The connection settings for the server or cluster of ``transport``, or for the URL that is given."""
+        return RedisConfig(url=url or self.transport, **self.redis)
+
+
+def _kind_of(engine: str) -> TransportKind:
+    if engine in ("embedded", "memory"):
+        return "embedded" if engine == "embedded" else "memory"
+    return "redis" if is_redis_url(engine) else "nats"
 
 
 def load(
@@ -493,7 +547,7 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
     host, port = _listen(str(values["listen"]))
     workers = int(str(values["workers"]))
     transport = str(values["transport"])
-    _check_transport(transport)
+    _check_engine("transport", transport)
     if not 1 <= workers <= 256:
         raise ConfigError(f"workers is {workers}; expected 1 to 256")
     if workers > 1 and transport == "memory":
@@ -508,9 +562,18 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
     redis = section("redis")
     # the authority and the certificate go with a URL of rediss:// only, so without one they are not looked at
     RedisConfig(url=transport if is_redis_url(transport) else "rediss://127.0.0.1", **redis)
+    data_dir = Path(str(values["data_dir"]))
+    state = section("state")
+    state_engine, state_replicas = str(state.pop("engine") or transport), int(state.pop("replicas"))
+    _check_engine("state.engine", state_engine)
+    if is_redis_url(state_engine):
+        RedisConfig(url=state_engine, **redis)
+    if not 1 <= state_replicas <= 5:
+        raise ConfigError(f"state.replicas is {state_replicas}; expected 1 to 5")
+    objects = section("objects")
     return Settings(
         namespace=namespace,
-        data_dir=Path(str(values["data_dir"])),
+        data_dir=data_dir,
         transport=transport,
         host=host,
         port=port,
@@ -521,6 +584,10 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         redis=redis,
         http=HttpConfig(**section("http")),
         notify=notify,
+        state=StateConfig(**state),
+        state_engine=state_engine,
+        state_replicas=state_replicas,
+        objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, stream_tables),
         values=values,
     )
@@ -553,13 +620,13 @@ def _listen(text: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)  # noqa: S104 - asked for: an empty address
 
 
-def _check_transport(transport: str) -> None:
-    if transport in ("embedded", "memory") or is_redis_url(transport):
+def _check_engine(key: str, engine: str) -> None:
+    if engine in ("embedded", "memory") or is_redis_url(engine):
         return
-    for url in transport.split(","):
+    for url in engine.split(","):
         if urlsplit(url).scheme not in ("nats", "tls"):
             raise ConfigError(
-                f"transport is {without_secrets(transport)!r}; expected embedded, memory, nats://HOST:PORT or "
+                f"{key} is {without_secrets(engine)!r}; expected embedded, memory, nats://HOST:PORT or "
                 "tls://HOST:PORT (several separated by commas), redis://HOST:PORT, or redis+cluster://HOST:PORT,… "
                 "(rediss:// and rediss+cluster:// for TLS)"
             )

@@ -306,3 +306,48 @@ class TestTransport:
     def test_addresses(self, text: str, address: tuple[str, int], tmp_path: Path) -> None:
         found = settings(f"listen: '{text}'", tmp_path)
         assert (found.host, found.port) == address
+
+
+class TestStateAndObjects:
+    """Where records and objects lie."""
+
+    def test_they_follow_the_transport_and_the_data_directory(self, tmp_path: Path) -> None:
+        found = settings("data_dir: /var/lib/gbe", tmp_path)
+        assert (found.state_kind, found.state_engine, found.state_replicas) == ("embedded", "embedded", 1)
+        assert found.objects.folder == Path("/var/lib/gbe/objects")
+        found = settings("transport: redis+cluster://a,b", tmp_path)
+        assert (found.state_kind, found.state_engine) == ("redis", "redis+cluster://a,b")
+
+    def test_they_can_lie_elsewhere(self, tmp_path: Path) -> None:
+        text = (
+            "state: {engine: 'nats://a,nats://b', replicas: 3, bucket: jobs}\nobjects: {url: s3://b/p, threshold: 1K}"
+        )
+        found = settings(text, tmp_path)
+        assert (found.transport_kind, found.state_kind) == ("embedded", "nats")
+        assert (found.state_replicas, found.state.bucket) == (3, "jobs")
+        assert (found.objects.kind, found.objects.threshold) == ("s3", 1024)
+
+    @pytest.mark.parametrize(
+        ("text", "key"),
+        [
+            ("state: {engine: kafka://a}", "state.engine"),
+            ("state: {engine: 'nats://u:hunter2@a,amqp://b'}", "state.engine"),
+            ("state: {replicas: 6}", "state.replicas"),
+            ("state: {bucket: a.b}", "state.bucket"),
+            ("state: {max_record_size: 1G}", "state.max_record_size"),
+            ("state: {buckets: a}", "state.bucket"),
+            ("objects: {url: ftp://a}", "objects.url"),
+            ("objects: {threshold: 1G}", "objects.threshold"),
+            ("objects: {url: s3://a, access_key_id: a}", "access_key_id"),
+        ],
+    )
+    def test_what_makes_no_sense_names_its_key(self, text: str, key: str, tmp_path: Path) -> None:
+        refused = refusal(text, tmp_path)
+        assert key in refused
+        assert "hunter2" not in refused
+
+    def test_secrets_are_not_shown(self, tmp_path: Path) -> None:
+        text = "objects: {url: s3://a, access_key_id: AK, secret_access_key: hunter2, session_token: hunter3}"
+        found = settings(text, tmp_path)
+        assert "hunter" not in str(shown(found)) + repr(found.objects)
+        assert shown(found)["objects.secret_access_key"] == HIDDEN

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from gbe.errors import ConfigError
+from gbe.errors import ConfigError, InvalidObjectNameError
 from gbe.objects.names import check_name
 
 ObjectsKind = Literal["local", "memory", "s3"]
@@ -45,8 +45,10 @@ class ObjectsConfig:
             parts = urlsplit(self.url)
             if not parts.hostname or parts.username or parts.query or parts.fragment:
                 raise ConfigError(f"objects.url is {_shown(self.url)!r}; expected s3://BUCKET or s3://BUCKET/PREFIX")
-            if parts.path.strip("/"):
-                check_name(parts.path.strip("/"))
+            try:
+                check_name(f"p{parts.path.rstrip('/')}")
+            except InvalidObjectNameError as exc:
+                raise ConfigError(f"objects.url: the prefix is no name of objects: {exc.reason}") from None
         if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
             raise ConfigError(f"objects.endpoint is {_shown(self.endpoint)!r}; expected http://HOST or https://HOST")
         if (self.access_key_id is None) != (self.secret_access_key is None):
