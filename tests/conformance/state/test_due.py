@@ -1,12 +1,22 @@
 """Deadlines: who is due, in which order, and that none is ever lost."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
+import pytest
 from tests.conformance.state.conftest import OpenState
 
 from gbe.state.base import MAX_DEADLINE, StateStore
 
 NOW = 1_790_000_000_000
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left_due(state: StateStore, prefix: str) -> AsyncIterator[None]:
+    """Tests share their engine, and with it the index."""
+    yield
+    async for record in state.scan(prefix):
+        await state.delete(record.key)
 
 
 async def due(state: StateStore, prefix: str, before: int, index: str = "timeout_at") -> list[str]:
@@ -114,6 +124,20 @@ async def test_a_page_is_limited(state: StateStore, prefix: str) -> None:
                 seen.append(record.key)
             await state.set_fields(record.key, {"wake_at": None})
     assert sorted(seen) == sorted(f"{prefix}.{number}" for number in range(count))
+
+
+async def test_a_crowd_is_worked_off_page_by_page(state: StateStore, prefix: str) -> None:
+    """After an outage very much is due; every record is handed out, and none for ever."""
+    count = 3000
+    for start in range(0, count, 100):
+        await asyncio.gather(
+            *(put(state, f"{prefix}.{number}", NOW - 7 * number) for number in range(start, start + 100))
+        )
+    seen: set[str] = set()
+    while page := [r for r in await state.due("timeout_at", NOW, limit=900) if r.key.startswith(f"{prefix}.")]:
+        seen.update(record.key for record in page)
+        await asyncio.gather(*(state.set_fields(record.key, {"timeout_at": None}) for record in page))
+    assert len(seen) == count
 
 
 async def test_the_first_and_the_last_moment(state: StateStore, prefix: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_PATTERNS_AT_ONCE: Final = 16
+_PATTERNS_AT_ONCE: Final = 8
+_CROWD: Final = 2000  # entries in a listing
 _ENTRIES_AT_ONCE: Final = 256  # with their records 512 subjects; the engine takes 1,024 a request
 _REPAIRS_AT_ONCE: Final = 64
 
@@ -48,33 +49,54 @@ class DeadlineIndex:
 
     def __init__(self, connection: NatsConnection, requests: Requests, names: Names) -> None:
         self._connection, self._requests, self._names = connection, requests, names
+        self._crowded: set[str] = set()  # indexes in which very much was due the last time
 
     async def due(self, index: str, before: int, limit: int) -> list[Record]:
-        """See ``StateStore.due``."""
+        """See ``StateStore.due``.
+
+        Usually little is due: then the leader lists the entries, from its subject tree alone. A listing has no page
+        size, so where very much is due, entries are read a page at a time instead, in the order they were written.
+        """
         found: dict[str, tuple[int, Record]] = {}
-        patterns = list(self._names.due_patterns(index, before))
-        for group in _chunks(patterns, _PATTERNS_AT_ONCE):  # in the order of time: what comes later may not be needed
-            for entries in _chunks(await self._entries(index, group), _ENTRIES_AT_ONCE):
+        is_crowded = index in self._crowded
+        patterns = list(self._names.due_patterns(index, before))  # in the order of time
+        for group in _chunks(patterns, _PATTERNS_AT_ONCE):
+            listings = [] if is_crowded else await asyncio.gather(*map(self._subjects, group))
+            is_crowded = is_crowded or any(len(listing) > _CROWD for listing in listings)
+            pages = self._read(index, group) if is_crowded else self._listed(index, listings)
+            async for entries in pages:
                 for deadline, record in await self._verify(index, before, entries):
                     found[record.key] = (deadline, record)
                 if len(found) >= limit:
                     break
-            if len(found) >= limit:
+            if len(found) >= limit:  # what comes later is not needed
                 break
+        if is_crowded and len(found) >= limit:
+            self._crowded.add(index)
+        else:
+            self._crowded.discard(index)
         earliest = sorted(found.values(), key=lambda pair: pair[0])
         return [record for _, record in earliest[:limit]]
 
-    async def _entries(self, index: str, patterns: Sequence[str]) -> list[_Entry]:
-        """The entries of some patterns, the earliest first. The leader answers, from its subject tree alone."""
-        listings = await asyncio.gather(*(self._subjects(pattern) for pattern in patterns))
-        entries: list[_Entry] = []
-        for subject in (subject for listing in listings for subject in sorted(listing)):
-            deadline, key = self._names.entry_of(index, subject)
-            entries.append(_Entry(subject, deadline, key))
-        return entries
+    async def _listed(self, index: str, listings: Sequence[Collection[str]]) -> AsyncIterator[list[_Entry]]:
+        subjects = [subject for listing in listings for subject in sorted(listing)]  # by name, and so by time
+        for some in _chunks(subjects, _ENTRIES_AT_ONCE):
+            yield [_Entry(subject, *self._names.entry_of(index, subject)) for subject in some]
 
-    async def _subjects(self, pattern: str) -> Iterable[str]:
-        # at most 100,000 come, the first by name and so by time: more than any page of ours
+    async def _read(self, index: str, patterns: Sequence[str]) -> AsyncIterator[list[_Entry]]:
+        for pattern in patterns:
+            begin = 1
+            while True:
+                page = (await self._requests.many({"seq": begin, "next_by_subj": pattern, "batch": _ENTRIES_AT_ONCE}))[
+                    :-1
+                ]
+                if not page:
+                    break
+                begin = int((page[-1].headers or {})[SEQUENCE]) + 1
+                subjects = [(msg.headers or {})[SUBJECT] for msg in page]
+                yield [_Entry(subject, *self._names.entry_of(index, subject)) for subject in subjects]
+
+    async def _subjects(self, pattern: str) -> Collection[str]:
         body = json.dumps({"subjects_filter": pattern}).encode()
         (reply,) = await self._requests.ask("due", f"$JS.API.STREAM.INFO.{self._names.stream}", body)
         return _info_decoder.decode(reply.data).state.subjects or {}
@@ -111,7 +133,7 @@ class DeadlineIndex:
         """Store the entry where the deadline is now, then delete the lapsed one."""
         if deadline is not None:
             subject = self._names.entry(index, deadline, entry.key)
-            await self._requests.write([Message(subject)], None, self._requests.deadline())
+            await self._requests.write(Message(subject), None, self._requests.deadline())
         with as_state("due"):
             try:
                 body = {"seq": sequence, "no_erase": True}

@@ -200,7 +200,7 @@ class NatsStateStore(StateStore):
             for index, moment in self._deadlines(fields).items()
             if index not in before or moment < before[index]
         ]
-        return await self._requests.write([*entries, record], None if current is None else current.sequence, deadline)
+        return await self._requests.write(record, None if current is None else current.sequence, deadline, entries)
 
     def _deadlines_of(self, fields: dict[str, bytes] | None) -> dict[str, int]:
         try:

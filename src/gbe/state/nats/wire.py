@@ -11,7 +11,7 @@ without looking at what lies outside it: a look-up costs what it finds.
 
 The rule that keeps it true: **for every record with a deadline D there is an entry at D or earlier.** So
 
-- a write that sets a deadline, or moves one to an earlier time, stores the entry in one atomic batch with the record;
+- a write that sets a deadline, or moves one to an earlier time, stores the entry ahead of the record;
 - a write that moves a deadline to a later time (the renewal of a lease, by far the most frequent) stores no entry:
   the old one still stands earlier;
 - an entry that comes due and finds its record's deadline later, or gone, has lapsed: ``due`` stores the entry where
