@@ -5,6 +5,7 @@ watcher misses the last state of a record, and no deadline is lost.
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from tests.counters import NOW, Counters
 from tests.engines import NatsProcess
 from tests.proxy import TcpProxy
 from tests.redis_engines import RedisProcess
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually, first
 
 from gbe.errors import StateUnavailableError
 from gbe.redis.config import RedisConfig
-from gbe.state.base import Changed, StateConfig, StateStore
+from gbe.state.base import Changed, Resynchronised, StateConfig, StateStore
 from gbe.state.nats.store import NatsStateStore
 from gbe.state.redis.store import RedisStateStore
 from gbe.transport.nats.config import NatsConfig
@@ -154,3 +155,24 @@ async def test_a_watch_survives_crashes_and_cuts(process: Process, proxy: TcpPro
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_watch_says_when_the_engine_lost_everything(process: Process) -> None:
+    """Its disk was exchanged: nobody knows what was there. What is written from then on is reported."""
+    async with await open_store(process) as watcher, watcher.watch("gbe") as watch:
+        events = aiter(watch)
+        for number in range(50):
+            await watcher.put("gbe.a", {"n": b"%d" % number})
+        assert isinstance(await first(events), Changed)
+        await asyncio.to_thread(process.kill)
+        for part in ("store", "appendonlydir"):
+            shutil.rmtree(process.folder / part, ignore_errors=True)
+        await asyncio.to_thread(process.start)
+        async with await open_store(process) as writer:  # the bucket is made anew
+            async with asyncio.timeout(PATIENCE):
+                while not isinstance(await anext(events), Resynchronised):
+                    pass
+            await writer.put("gbe.b", {"n": b"1"})
+            async with asyncio.timeout(PATIENCE):
+                while await anext(events) != Changed("gbe.b", {"n": b"1"}):
+                    pass

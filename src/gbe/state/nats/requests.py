@@ -36,6 +36,9 @@ from gbe.transport.nats.errors import (
 from gbe.transport.nats.wire import frame, plain_frame
 
 WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
+DEDUP_WINDOW: Final = 60
+"""Seconds for which the engine tells a write from its repetition; it keeps the ids of that time in memory."""
+_LONGEST_WRITE: Final = 50.0
 _PAUSE: Final = 0.05  # no leader, no space: until the next try
 _RECONNECT_POLL: Final = 0.01
 
@@ -242,6 +245,7 @@ class Requests:
         condition = "" if expected is None else f"Nats-Expected-Last-Subject-Sequence: {expected}\r\n"
         headers = f"{MESSAGE_ID}: {self._id_prefix}-{next(self._ids)}\r\n{condition}{record.headers}"
         unanswered, reason = 0, "no connection to the engine"
+        deadline = min(deadline, asyncio.get_running_loop().time() + _LONGEST_WRITE)
         while True:
             message = Message(record.subject, headers + (self._as_batch() if unanswered else ""), record.body)
             try:

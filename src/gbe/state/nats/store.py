@@ -15,7 +15,7 @@ from gbe.errors import StateClosedError, StateUnavailableError, UnsupportedEngin
 from gbe.state.base import Keep, Record, StateConfig, StateStore, Ttl, Watch, matches
 from gbe.state.nats.errors import as_state
 from gbe.state.nats.index import DeadlineIndex
-from gbe.state.nats.requests import Message, Requests
+from gbe.state.nats.requests import DEDUP_WINDOW, Message, Requests
 from gbe.state.nats.watch import NatsWatch
 from gbe.state.nats.wire import EXPIRES, MARKER, OPERATION, SEQUENCE, SUBJECT, TOMBSTONE_SECONDS, Names, Stored
 from gbe.state.nats.wire import encode as encode_record
@@ -34,8 +34,6 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_VERSION: Final = (2, 12, 0)
 _SECOND: Final = 1_000_000_000
-_DEDUP_WINDOW: Final = 120
-"""Seconds for which a write can be told from its repetition; longer than any operation goes on."""
 _PAGE: Final = 500
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _ROOM: Final = 4 * 1024  # headers, which the engine counts in, and what MessagePack adds
@@ -64,7 +62,7 @@ def bucket_config(names: Names, replicas: int) -> dict[str, Any]:
         "max_msgs": -1,
         "max_consumers": -1,
         "discard": "new",  # a full disk refuses writes, and removes nothing
-        "duplicate_window": _DEDUP_WINDOW * _SECOND,
+        "duplicate_window": DEDUP_WINDOW * _SECOND,
         "allow_direct": True,
         "allow_atomic": True,
         "allow_msg_ttl": True,
@@ -216,11 +214,13 @@ class NatsStateStore(StateStore):
         if fields is not None:
             yield Record(prefix, fields)
         pattern = f"{self._names.record(prefix)}.>"
-        begin = 1
+        begin, deadline = 1, self._requests.deadline()
         while True:
             body = {"seq": begin, "next_by_subj": pattern, "batch": _PAGE, "max_bytes": _PAGE_BYTES}
             self._check_open()
             page = (await self._requests.many(body))[:-1]
+            if page:
+                deadline = self._requests.deadline()
             for msg in page:
                 begin = int((msg.headers or {})[SEQUENCE]) + 1
                 record = self._record_of(msg)
@@ -229,6 +229,8 @@ class NatsStateStore(StateStore):
             if not page or (page[-1].headers or {}).get("Nats-Num-Pending") == "0":
                 if not (self._connection.is_clustered and await self._leader_has_more(pattern, begin)):
                     return
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise StateUnavailableError("scan: the replicas of the bucket lag behind")
                 await asyncio.sleep(_LAGGING_REPLICA)
 
     def _record_of(self, msg: Msg) -> Record | None:
