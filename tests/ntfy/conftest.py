@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.engines import NatsProcess
 from tests.ntfy.server import PATIENCE, Loop, Server, unique
-from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
+from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.redis.config import RedisConfig
 from gbe.transport.base import Transport
@@ -39,20 +39,6 @@ def http_client() -> Iterator[httpx.Client]:
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProcess]:
     """A nats-server, one for each test process."""
     with NatsProcess(tmp_path_factory.mktemp("engine") / "nats") as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def redis_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
-    """A single Redis, one for each test process."""
-    with RedisProcess(tmp_path_factory.mktemp("redis") / "redis", acl=MEMORYDB_RULES) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """Three masters and three replicas."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster"), acl=MEMORYDB_RULES) as engine:
         yield engine
 
 

@@ -13,6 +13,7 @@ from gbe.redis.errors import (
     PASSING,
     PASSING_AFTER_REFRESH,
     REFUSED,
+    SCRIPT_MET_MIGRATION,
     LinkLostError,
     RedisClosedError,
     RedisFullError,
@@ -187,7 +188,7 @@ class Call:
             self._redirect, self._is_asking, self._pause = _redirected(reply, self._address), True, 0.0
         elif code == "NOSCRIPT" and self._script is not None:
             self._packed, self._pause = pack("EVAL", self._script.source, *self._command[2:]), 0.0
-        elif code in PASSING:
+        elif code in PASSING or SCRIPT_MET_MIGRATION in str(reply):
             if code in PASSING_AFTER_REFRESH:
                 self._network.refresh_soon()
             if code == "READONLY":

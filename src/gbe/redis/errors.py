@@ -41,6 +41,9 @@ class LinkLostError(Exception):
 PASSING: Final = frozenset(
     {"TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "BUSY", "NOREPLICAS"}
 )
+SCRIPT_MET_MIGRATION: Final = "attempted to access a non local key"
+"""What a script says that met a key of its slot on its way to another node. A script that writes must have named a key
+that does not exist yet, so that the server refuses it (``TRYAGAIN``) before it has begun."""
 PASSING_AFTER_REFRESH: Final = frozenset({"CLUSTERDOWN", "READONLY", "MASTERDOWN"})
 FULL: Final = frozenset({"OOM", "MISCONF"})
 REFUSED: Final = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "NOPROTO"})

@@ -27,14 +27,16 @@ from gbe.errors import (
     PayloadTooLargeError,
     TransportError,
 )
-from gbe.ids import is_ulid
+from gbe.ids import encode_ulid, is_ulid, new_ulid
 from gbe.schemas.deadletter import DeadLetter, OriginalMessage
 from gbe.subjects import check_pattern, check_subject, is_token
+from gbe.tracing import current_traceparent
 
 logger = logging.getLogger(__name__)
 
 MAX_IDEMPOTENCY_KEY_BYTES: Final = 128
 MAX_REASON_CHARACTERS: Final = 1024
+_MOST_MS: Final = 1 << 48  # what a ULID can name
 
 
 class Position(NamedTuple):
@@ -480,15 +482,18 @@ class Transport(ABC):
     ) -> None:
         await self.close()
 
-    def _check_publish(
+    def _draft(
         self,
         subject: str,
         payload: bytes,
+        *,
         id: str | None,
         idempotency_key: str | None,
         traceparent: str | None,
-    ) -> None:
-        """The checks of ``publish`` that need no engine; every back end calls it first."""
+        deliver_at: int | None,
+        now_ms: int,
+    ) -> tuple[Envelope, int | None]:
+        """The checks of ``publish`` that need no engine; the envelope, and when it is due if that is later than now."""
         check_subject(subject)
         if len(payload) > self.max_payload_size:
             raise PayloadTooLargeError(len(payload), self.max_payload_size)
@@ -498,6 +503,13 @@ class Transport(ABC):
             check_idempotency_key(idempotency_key)
         if traceparent is not None:
             check_traceparent(traceparent)
+        if deliver_at is not None and deliver_at >= _MOST_MS:
+            raise InvalidEnvelopeError(f"deliver_at is unix milliseconds, below 2**48: {deliver_at}")
+        due = deliver_at if deliver_at is not None and deliver_at > now_ms else None
+        if id is None:
+            # the id of a delayed message names the time of its delivery: that is where it will be looked for
+            id = new_ulid() if due is None else encode_ulid(due, new_ulid.randomness())
+        return Envelope(id, subject, now_ms, payload, traceparent or current_traceparent()), due
 
 
 def check_idempotency_key(key: str) -> str:

@@ -13,9 +13,7 @@ from typing import Final, Self
 from gbe.clock import Clock
 from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError
-from gbe.ids import encode_ulid, new_ulid
 from gbe.subjects import check_pattern, check_subject
-from gbe.tracing import current_traceparent
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -81,14 +79,17 @@ class MemoryTransport(Transport):
         durable: bool = True,
         timeout: float | None = None,  # noqa: ARG002  nothing here takes time
     ) -> str:
-        self._check_publish(subject, payload, id, idempotency_key, traceparent)
+        envelope, _ = self._draft(
+            subject,
+            bytes(payload),
+            id=id,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+            deliver_at=deliver_at,
+            now_ms=self._log.clock.now_ms(),
+        )
         self._check_open()
-        now_ms = self._log.clock.now_ms()
-        if id is None:
-            later = deliver_at is not None and deliver_at > now_ms
-            # the id of a delayed message names the time of its delivery, as on every back end
-            id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
-        envelope = Envelope(id, subject, now_ms, bytes(payload), traceparent or current_traceparent())
+        id = envelope.id
         if durable:
             id = self._log.publish(envelope, idempotency_key, deliver_at)
         else:

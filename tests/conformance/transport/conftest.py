@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 from tests.engines import NatsProcess
-from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
+from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.redis.config import RedisConfig
 from gbe.transport.base import StreamConfig, Transport
@@ -36,20 +36,6 @@ def fsync_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProce
         yield engine
 
 
-@pytest.fixture(scope="session")
-def redis_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
-    """A single Redis whose user may do what MemoryDB allows, and nothing else."""
-    with RedisProcess(tmp_path_factory.mktemp("redis") / "redis", acl=MEMORYDB_RULES) as engine:
-        yield engine
-
-
-@pytest.fixture(scope="session")
-def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
-    """Three masters and three replicas, with the same user."""
-    with RedisCluster(tmp_path_factory.mktemp("cluster"), acl=MEMORYDB_RULES) as engine:
-        yield engine
-
-
 @pytest.fixture(params=["memory", "nats", "nats-fsync", "redis", "redis-cluster"])
 async def open_transport(request: pytest.FixtureRequest) -> AsyncIterator[OpenTransport]:
     """Opens one more client of the back end, as another process would; closed after the test."""
@@ -71,9 +57,8 @@ def _opener(request: pytest.FixtureRequest) -> OpenTransport:
 
         return open_memory
     if request.param.startswith("redis"):
-        redis: RedisProcess | RedisCluster = request.getfixturevalue(
-            request.param.replace("-", "_") + ("_engine" if request.param == "redis" else "")
-        )
+        fixture = "redis_engine" if request.param == "redis" else "redis_cluster"
+        redis: RedisProcess | RedisCluster = request.getfixturevalue(fixture)
         redis_config = RedisConfig(url=redis.user_url, publish_timeout=30.0, request_timeout=20.0)
 
         async def open_redis() -> Transport:

@@ -10,10 +10,9 @@ from typing import Final, Self
 import msgspec
 
 from gbe.envelope import Envelope
-from gbe.errors import InvalidEnvelopeError, TransportClosedError, TransportUnavailableError, UnsupportedEngineError
-from gbe.ids import encode_ulid, new_ulid
+from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
+from gbe.ids import new_ulid
 from gbe.subjects import check_pattern, check_subject
-from gbe.tracing import current_traceparent
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -45,7 +44,6 @@ MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
-_MOST_MS: Final = 1 << 48  # what a ULID can name
 
 
 class _Purged(msgspec.Struct):
@@ -120,21 +118,21 @@ class NatsTransport(Transport):
         durable: bool = True,
         timeout: float | None = None,
     ) -> str:
-        self._check_publish(subject, payload, id, idempotency_key, traceparent)
+        envelope, due = self._draft(
+            subject,
+            payload,
+            id=id,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+            deliver_at=deliver_at,
+            now_ms=time.time_ns() // 1_000_000,
+        )
         self._check_open()
         seconds = self._config.publish_timeout if timeout is None else timeout
-        now_ms = time.time_ns() // 1_000_000
-        later = deliver_at is not None and deliver_at > now_ms
-        if deliver_at is not None and deliver_at >= _MOST_MS:
-            raise InvalidEnvelopeError(f"deliver_at is unix milliseconds, below 2**48: {deliver_at}")
-        if id is None:
-            # the id of a delayed message names the time of its delivery: that is where it will be looked for
-            id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
-        envelope = Envelope(id, subject, now_ms, payload, traceparent or current_traceparent())
         if not durable:
             await self._publish_volatile(envelope, seconds)
-            return id
-        return await self._store(envelope, idempotency_key, deliver_at if later else None, seconds)
+            return envelope.id
+        return await self._store(envelope, idempotency_key, due, seconds)
 
     async def _store_letter(self, subject: str, payload: bytes, idempotency_key: str, traceparent: str | None) -> None:
         """Publish a dead letter, which may be larger than what users publish."""

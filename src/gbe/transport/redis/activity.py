@@ -14,6 +14,8 @@ from typing import Any, Final
 from gbe.errors import TransportError
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
+from gbe.redis.errors import RedisClosedError, RedisFailedError, RedisUnavailableError
+from gbe.redis.protocol import ReplyError
 from gbe.subjects import matches
 from gbe.transport.redis import keys
 from gbe.transport.redis.errors import translated
@@ -39,6 +41,8 @@ class Activity:
 
     def __init__(self, client: RedisClient, channels: Channels, streams: StreamRegistry) -> None:
         self._client, self._channels, self._streams = client, channels, streams
+        self._loop = asyncio.get_running_loop()
+        self._sending: set[asyncio.Task[None]] = set()
         self._marked: dict[str, float] = {}
         self._marked_before: dict[str, float] = {}
         self._turned_at = 0.0
@@ -59,7 +63,7 @@ class Activity:
 
     async def close(self) -> None:
         """Stop looking."""
-        tasks = [*self._tasks, *([self._moving] if self._moving is not None else [])]
+        tasks = [*self._tasks, *self._sending, *([self._moving] if self._moving is not None else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -68,32 +72,39 @@ class Activity:
 
     def mark(self, stream: Stream, subject: str) -> "Marking | None":
         """Mark a subject as in use; ``None`` if it is marked freshly enough."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         marked = self._marked.get(subject) or self._marked_before.get(subject)
         if marked is not None and now - marked < FRESH:
             return None
         bucket = stream.name, keys.keys_of(subject).bucket
         marking = self._pending.get(bucket)
         if marking is None:
-            marking = self._pending[bucket] = Marking(now)
-            marking.task = asyncio.get_running_loop().create_task(self._send_marks(bucket, marking))
-            marking.task.add_done_callback(_seen)
+            marking = self._pending[bucket] = Marking()
+            task = self._loop.create_task(self._send_marks(bucket, marking))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
         marking.subjects[subject] = None
         return marking
 
     def is_valid(self, subject: str) -> bool:
         """Whether a message that is confirmed now would be found through the last mark."""
         marked = self._marked.get(subject) or self._marked_before.get(subject)
-        return marked is not None and asyncio.get_running_loop().time() - marked < VALID
+        return marked is not None and self._loop.time() - marked < VALID
 
-    async def ensure_marked(self, stream: Stream, subject: str, marking: "Marking | None", timeout: float) -> None:
-        """Wait until a subject is marked for what was stored meanwhile; raises as the client does."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
+    async def ensure_marked(self, stream: Stream, subject: str, marking: "Marking | None", deadline: float) -> None:
+        """Wait until a subject is marked for what was stored meanwhile.
+
+        Raises:
+            RedisFailedError, hiredis.ReplyError: it could not be marked, not before ``deadline`` of the loop's clock.
+        """
         while True:
             if marking is not None:
-                async with asyncio.timeout_at(deadline):
-                    await asyncio.shield(marking.done())
+                await marking.finished.wait()
+                error = marking.error
+                if error is not None and (
+                    not isinstance(error, RedisUnavailableError) or self._loop.time() >= deadline
+                ):
+                    raise error
             if self.is_valid(subject):
                 return
             marking = self.mark(stream, subject)
@@ -101,14 +112,21 @@ class Activity:
     async def _send_marks(self, bucket: tuple[str, int], marking: "Marking") -> None:
         await asyncio.sleep(0)  # those of the same step of the loop go together
         del self._pending[bucket]
-        marking.sent_at = asyncio.get_running_loop().time()
+        sent_at = self._loop.time()
         subjects = list(marking.subjects)
-        await self._client.run(
-            MARK, [keys.subjects_index(*bucket)], subjects, timeout=self._client.config.publish_timeout
-        )
-        self._turn(marking.sent_at)
-        for subject in subjects:
-            self._marked[subject] = marking.sent_at
+        try:
+            await self._client.run(MARK, [keys.subjects_index(*bucket)], subjects)
+        except (RedisFailedError, ReplyError) as exc:
+            marking.error = exc
+        except BaseException:
+            marking.error = RedisClosedError("the transport is closed")
+            raise
+        else:
+            self._turn(sent_at)
+            for subject in subjects:
+                self._marked[subject] = sent_at
+        finally:
+            marking.finished.set()
 
     def _turn(self, now: float) -> None:
         """Forget old marks, in two generations: what is remembered is what was used in the last seconds."""
@@ -244,24 +262,15 @@ class Activity:
         return dropped
 
 
-def _seen(task: "asyncio.Task[None]") -> None:
-    if not task.cancelled():
-        task.exception()  # whoever waits for it is told; perhaps nobody does
-
-
 class Marking:
-    """Marks that leave together."""
+    """Marks that leave together: when they have arrived, or could not."""
 
-    __slots__ = ("sent_at", "subjects", "task")
+    __slots__ = ("error", "finished", "subjects")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
         self.subjects: dict[str, None] = {}
-        self.sent_at = now
-        self.task: asyncio.Task[None] | None = None
-
-    def done(self) -> "asyncio.Task[None]":
-        assert self.task is not None  # noqa: S101  set right after it was made
-        return self.task
+        self.finished = asyncio.Event()
+        self.error: Exception | None = None
 
 
 class Watch:

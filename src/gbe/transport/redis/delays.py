@@ -113,7 +113,8 @@ class Delays:
                     [_MOST_MESSAGES, stream.expire_ms, names.mark],
                 )
                 if flat:
-                    await self._activity.ensure_marked(stream, subject, marking, self._client.config.request_timeout)
+                    patience = asyncio.get_running_loop().time() + self._client.config.request_timeout
+                    await self._activity.ensure_marked(stream, subject, marking, patience)
                 if flat and stream.is_limited:
                     stored = [
                         Stored(subject, entry_id.decode(), int(size))

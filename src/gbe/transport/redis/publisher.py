@@ -98,8 +98,8 @@ class Publisher:
         self._open: set[Publication] = set()
         self._queued_bytes = 0
         self._space = asyncio.Event()
-        self._longest = self._config.publish_timeout
-        self._clockwork = asyncio.get_running_loop().create_task(self._watch_deadlines(), name="gbe.redis.publisher")
+        self._loop = asyncio.get_running_loop()
+        self._clockwork = self._loop.create_task(self._watch_deadlines(), name="gbe.redis.publisher")
         self._closed = False
 
     async def publish(self, publication: Publication) -> str:
@@ -117,7 +117,7 @@ class Publisher:
             lane = self._lanes[subject] = _Lane()
         lane.waiting.append(publication)
         if lane.task is None:
-            lane.task = asyncio.get_running_loop().create_task(self._run(subject, lane))
+            lane.task = self._loop.create_task(self._run(subject, lane))
         try:
             return await publication.future
         finally:
@@ -154,10 +154,9 @@ class Publisher:
             raise TransportClosedError("the transport is closed")
 
     async def _watch_deadlines(self) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK)
-            now = loop.time()
+            now = self._loop.time()
             for publication in [publication for publication in self._open if publication.deadline <= now]:
                 publication.give_up()
 
@@ -180,7 +179,7 @@ class Publisher:
         finally:
             lane.task = None
             if lane.waiting and not self._closed:
-                lane.task = asyncio.get_running_loop().create_task(self._run(subject, lane))
+                lane.task = self._loop.create_task(self._run(subject, lane))
             elif self._lanes.get(subject) is lane:
                 del self._lanes[subject]
 
@@ -234,13 +233,12 @@ class Publisher:
 
     async def _settled(self, names: keys.SubjectKeys, batch: "_Batch", results: list[bytes]) -> list[bytes] | None:
         """The same once the subject is marked, and the stream's limits have had their say."""
-        left = batch.deadline - asyncio.get_running_loop().time()
         try:
             with translated(f"publish on {names.subject}"):
-                await self._activity.ensure_marked(batch.stream, names.subject, batch.marking, left)
+                await self._activity.ensure_marked(batch.stream, names.subject, batch.marking, batch.deadline)
                 if batch.stream.is_limited:
                     await self._limits.account(batch.stream, batch.entries(results))
-        except (TransportError, TimeoutError):
+        except TransportError:
             for publication in batch.publications:
                 publication.give_up()  # stored, but not so that everybody would find it
             return None

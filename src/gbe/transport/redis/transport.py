@@ -8,13 +8,12 @@ from contextlib import AsyncExitStack
 from typing import Final, Self
 
 from gbe.envelope import Envelope
-from gbe.errors import InvalidEnvelopeError, TransportClosedError, TransportUnavailableError
-from gbe.ids import encode_ulid, new_ulid
+from gbe.errors import TransportClosedError, TransportUnavailableError
+from gbe.ids import new_ulid
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
 from gbe.redis.config import RedisConfig
 from gbe.subjects import check_pattern, check_subject
-from gbe.tracing import current_traceparent
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -47,7 +46,6 @@ from gbe.transport.redis.wakes import Wakes
 logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT: Final = 10.0
-_MOST_MS: Final = 1 << 48  # what a ULID can name
 _AT_ONCE: Final = 500
 
 
@@ -115,25 +113,25 @@ class RedisTransport(Transport):
         durable: bool = True,
         timeout: float | None = None,
     ) -> str:
-        self._check_publish(subject, payload, id, idempotency_key, traceparent)
+        envelope, due = self._draft(
+            subject,
+            payload,
+            id=id,
+            idempotency_key=idempotency_key,
+            traceparent=traceparent,
+            deliver_at=deliver_at,
+            now_ms=time.time_ns() // 1_000_000,
+        )
         self._check_open()
         seconds = self._config.publish_timeout if timeout is None else timeout
-        now_ms = time.time_ns() // 1_000_000
-        later = deliver_at is not None and deliver_at > now_ms
-        if deliver_at is not None and deliver_at >= _MOST_MS:
-            raise InvalidEnvelopeError(f"deliver_at is unix milliseconds, below 2**48: {deliver_at}")
-        if id is None:
-            # the id of a delayed message names the time of its delivery: that is where it will be looked for
-            id = encode_ulid(deliver_at, new_ulid.randomness()) if later and deliver_at is not None else new_ulid()
-        envelope = Envelope(id, subject, now_ms, payload, traceparent or current_traceparent())
         deadline = asyncio.get_running_loop().time() + seconds
         stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
         if not durable:
             await self._publish_unstored(stream, envelope, seconds)
-            return id
-        if later and deliver_at is not None:
+            return envelope.id
+        if due is not None:
             with translated(f"publish on {subject}"):
-                return await self._delays.add(stream, envelope, deliver_at, idempotency_key, seconds)
+                return await self._delays.add(stream, envelope, due, idempotency_key, seconds)
         return await self._store(stream, envelope, idempotency_key, deadline)
 
     async def _store(self, stream: Stream, envelope: Envelope, idempotency_key: str | None, deadline: float) -> str:
