@@ -17,6 +17,7 @@ from gbe.redis.client import RedisClient
 from gbe.redis.config import RedisConfig
 from gbe.redis.topology import slot_of
 from gbe.state.base import MAX_DEADLINE, StateStore
+from gbe.state.nats.requests import Message, record_message
 from gbe.state.nats.store import NatsStateStore
 from gbe.state.nats.wire import Names
 from gbe.state.redis import scripts
@@ -157,6 +158,30 @@ async def test_lapsed_entries_are_cleared_away(tmp_path: Path) -> None:
             assert await store.due("timeout_at", 5000) == []
             assert await entries() == 0
         await client.close()
+
+
+@pytest.mark.parametrize("exists", [True, False])
+async def test_a_write_that_was_held_up_cannot_lose_its_entry(tmp_path: Path, exists: bool) -> None:
+    """Its entry came due and was cleared away before its record arrived: the record is refused, and written anew."""
+    with NatsProcess(tmp_path / "nats") as process:
+        config = NatsConfig(urls=(process.url,))
+        async with (
+            await NatsStateStore.open(config, CONFIG) as writer,
+            await NatsStateStore.open(config, CONFIG) as sweeper,
+        ):
+            if exists:
+                await writer.put("gbe.a", {"n": b"1"})
+            requests, names = writer._requests, writer._names
+            current = await requests.last("gbe.a")
+            entry = Message(names.entry("timeout_at", 1000, "gbe.a"))
+            assert await requests.write(entry, None, requests.deadline())
+            # … here the writer stands still, while the others go on
+            assert await sweeper.due("timeout_at", 2000) == []
+            assert await sweeper.get("gbe.a") == ({"n": b"1"} if exists else None)
+            record = record_message(names.record("gbe.a"), {"timeout_at": b"1000"}, None, current)
+            assert not await requests.write(record, current.sequence, requests.deadline())
+            await writer.set_fields("gbe.a", {"timeout_at": b"1000"})
+            assert [record.key for record in await sweeper.due("timeout_at", 2000)] == ["gbe.a"]
 
 
 @pytest.mark.parametrize("before", [0, 1, 9, 10, 1_790_000_000_123, MAX_DEADLINE - 1, MAX_DEADLINE])

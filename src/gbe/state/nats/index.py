@@ -9,10 +9,10 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from gbe.state.base import Record
+from gbe.state.base import KEEP, Record
 from gbe.state.nats.errors import as_state
-from gbe.state.nats.requests import Message, Requests
-from gbe.state.nats.wire import SEQUENCE, SUBJECT, Names, Stored, stored
+from gbe.state.nats.requests import Message, Requests, record_message
+from gbe.state.nats.wire import NOTHING, SEQUENCE, SUBJECT, Names, Stored, stored
 from gbe.transport.nats.connection import NatsConnection
 from gbe.transport.nats.errors import ApiError
 
@@ -110,27 +110,28 @@ class DeadlineIndex:
         keys = dict.fromkeys(entry.key for entry in entries)
         wanted = [*(entry.subject for entry in entries), *map(self._names.record, keys)]
         replies = await self._requests.many({"multi_last": wanted})
-        messages: dict[str, tuple[int, Stored]] = {}
+        messages: dict[str, Stored] = {}
         for msg in replies[:-1]:
             headers = msg.headers or {}
-            sequence = int(headers[SEQUENCE])
-            messages[headers[SUBJECT]] = (sequence, stored(msg.data, headers, sequence))
+            messages[headers[SUBJECT]] = stored(msg.data, headers, int(headers[SEQUENCE]))
         due: list[tuple[int, Record]] = []
-        lapsed: list[tuple[_Entry, int, int | None]] = []
+        lapsed: list[tuple[_Entry, int, Stored]] = []
         for entry in entries:
-            _, record = messages.get(self._names.record(entry.key), (0, None))
-            fields = None if record is None else record.fields
-            deadline = _deadline(fields, index)
-            if fields is not None and deadline is not None and deadline <= before:
-                due.append((deadline, Record(entry.key, fields)))
+            record = messages.get(self._names.record(entry.key), NOTHING)
+            deadline = _deadline(record, index)
+            if record.fields is not None and deadline is not None and deadline <= before:
+                due.append((deadline, Record(entry.key, record.fields)))
             elif entry.subject in messages:
-                lapsed.append((entry, messages[entry.subject][0], deadline))
+                lapsed.append((entry, messages[entry.subject].sequence, record))
         for some in _chunks(lapsed, _REPAIRS_AT_ONCE):
             await asyncio.gather(*(self._repair(index, *one) for one in some))
         return due
 
-    async def _repair(self, index: str, entry: _Entry, sequence: int, deadline: int | None) -> None:
+    async def _repair(self, index: str, entry: _Entry, sequence: int, record: Stored) -> None:
         """Store the entry where the deadline is now, then delete the lapsed one."""
+        if record.sequence < sequence and not await self._overtake(entry.key, record):
+            return  # the record was written at this moment: the next look-up sees it
+        deadline = _deadline(record, index)
         if deadline is not None:
             subject = self._names.entry(index, deadline, entry.key)
             await self._requests.write(Message(subject), None, self._requests.deadline())
@@ -141,9 +142,14 @@ class DeadlineIndex:
             except ApiError as exc:  # gone already: another sweep was here
                 logger.debug("lapsed index entry not deleted: %s", exc)
 
+    async def _overtake(self, key: str, record: Stored) -> bool:
+        """Write a record as it is, so that no write that was prepared before this can succeed after it."""
+        message = record_message(self._names.record(key), record.fields or {}, KEEP, record)
+        return await self._requests.write(message, record.sequence, self._requests.deadline())
 
-def _deadline(fields: dict[str, bytes] | None, index: str) -> int | None:
-    value = None if fields is None else fields.get(index)
+
+def _deadline(record: Stored, index: str) -> int | None:
+    value = None if record.fields is None else record.fields.get(index)
     return int(value) if value is not None and value.isdigit() else None
 
 

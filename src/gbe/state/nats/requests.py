@@ -17,14 +17,29 @@ import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import msgspec
 from nats.aio.msg import Msg
 
 from gbe.errors import StateClosedError, StateError, StateUnavailableError
+from gbe.state.base import Keep, Ttl
 from gbe.state.nats.errors import LostReplyError, as_state
-from gbe.state.nats.wire import MESSAGE_ID, NOTHING, SEQUENCE, Names, Stored, parse_headers, stored
+from gbe.state.nats.wire import (
+    EXPIRES,
+    MARKER,
+    MESSAGE_ID,
+    NOTHING,
+    OPERATION,
+    SEQUENCE,
+    TOMBSTONE_SECONDS,
+    Names,
+    Stored,
+    encode,
+    parse_headers,
+    stored,
+)
 from gbe.transport.nats.connection import NatsConnection, status_of
 from gbe.transport.nats.errors import (
     DUPLICATE_IN_BATCH,
@@ -284,6 +299,26 @@ class Requests:
         return (
             f"Nats-Batch-Id: {self._id_prefix}-b{next(self._ids)}\r\nNats-Batch-Sequence: 1\r\nNats-Batch-Commit: 1\r\n"
         )
+
+
+def record_message(subject: str, fields: Mapping[str, bytes], ttl: Ttl, current: Stored | None) -> Message:
+    """The message that makes a record, or without fields the one that removes it."""
+    if fields:
+        return Message(subject, _end_of_life(ttl, current), encode(fields))
+    # the marker's header keeps the engine from leaving one more marker when this one ages out
+    return Message(subject, f"{OPERATION}: DEL\r\n{MARKER}: Remove\r\nNats-TTL: {TOMBSTONE_SECONDS}\r\n")
+
+
+def _end_of_life(ttl: Ttl, current: Stored | None) -> str:
+    """The headers that say when a record ends. The engine counts whole seconds: never earlier, so rounded up."""
+    now = time.time_ns() // 1_000_000
+    if isinstance(ttl, Keep):
+        ends = None if current is None or current.fields is None else current.expires
+    else:
+        ends = None if ttl is None else now + ceil(ttl * 1000)
+    if ends is None:
+        return ""
+    return f"Nats-TTL: {max(1, ceil((ends - now) / 1000))}\r\n{EXPIRES}: {ends}\r\n"
 
 
 def _framed(message: Message, reply: str) -> bytes:

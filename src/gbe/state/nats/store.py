@@ -5,20 +5,18 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from math import ceil
 from typing import Any, Final, Self
 
 import msgspec
 from nats.aio.msg import Msg
 
 from gbe.errors import StateClosedError, StateUnavailableError, UnsupportedEngineError
-from gbe.state.base import Keep, Record, StateConfig, StateStore, Ttl, Watch, matches
+from gbe.state.base import Record, StateConfig, StateStore, Ttl, Watch, matches
 from gbe.state.nats.errors import as_state
 from gbe.state.nats.index import DeadlineIndex
-from gbe.state.nats.requests import DEDUP_WINDOW, Message, Requests
+from gbe.state.nats.requests import DEDUP_WINDOW, Message, Requests, record_message
 from gbe.state.nats.watch import NatsWatch
-from gbe.state.nats.wire import EXPIRES, MARKER, OPERATION, SEQUENCE, SUBJECT, TOMBSTONE_SECONDS, Names, Stored
-from gbe.state.nats.wire import encode as encode_record
+from gbe.state.nats.wire import NOTHING, SEQUENCE, SUBJECT, TOMBSTONE_SECONDS, Names, Stored
 from gbe.state.nats.wire import stored as read_stored
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.connection import NatsConnection
@@ -146,7 +144,11 @@ class NatsStateStore(StateStore):
 
     async def _put(self, key: str, fields: dict[str, bytes], ttl: float | None) -> None:
         self._check_open()
-        await self._store(key, None, fields, ttl, self._requests.deadline())
+        if not self._deadlines(fields):
+            await self._store(key, None, fields, ttl, self._requests.deadline())
+        # with an index entry it goes on condition (see wire); most records that are put are new
+        elif not await self._store(key, NOTHING, fields, ttl, self._requests.deadline()):
+            await self._modify(key, lambda _: fields, ttl)
 
     async def _set_fields(self, key: str, changes: dict[str, bytes | None], ttl: Ttl) -> None:
         await self._modify(key, lambda fields: self._changed(fields or {}, changes), ttl)
@@ -185,13 +187,7 @@ class NatsStateStore(StateStore):
     ) -> bool:
         """Write a record, with the index entries that it needs; ``current`` of ``None`` overwrites anything."""
         self._check_open()
-        subject = self._names.record(key)
-        if fields:
-            record = Message(subject, _end_of_life(ttl, current), encode_record(fields))
-        else:
-            # the marker's header keeps the engine from leaving one more marker when this one ages out
-            tombstone = f"{OPERATION}: DEL\r\n{MARKER}: Remove\r\nNats-TTL: {TOMBSTONE_SECONDS}\r\n"
-            record = Message(subject, tombstone)
+        record = record_message(self._names.record(key), fields, ttl, current)
         before = {} if current is None else self._deadlines_of(current.fields)
         entries = [
             Message(self._names.entry(index, moment, key))
@@ -281,15 +277,3 @@ class NatsStateStore(StateStore):
     def _check_open(self) -> None:
         if self._is_closed:
             raise StateClosedError("the state store is closed")
-
-
-def _end_of_life(ttl: Ttl, current: Stored | None) -> str:
-    """The headers that say when a record ends. The engine counts whole seconds: never earlier, so rounded up."""
-    now = time.time_ns() // 1_000_000
-    if isinstance(ttl, Keep):
-        ends = None if current is None or current.fields is None else current.expires
-    else:
-        ends = None if ttl is None else now + ceil(ttl * 1000)
-    if ends is None:
-        return ""
-    return f"Nats-TTL: {max(1, ceil((ends - now) / 1000))}\r\n{EXPIRES}: {ends}\r\n"

@@ -11,11 +11,14 @@ without looking at what lies outside it: a look-up costs what it finds.
 
 The rule that keeps it true: **for every record with a deadline D there is an entry at D or earlier.** So
 
-- a write that sets a deadline, or moves one to an earlier time, stores the entry ahead of the record;
+- a write that sets a deadline, or moves one to an earlier time, stores the entry ahead of the record, and the record
+  on condition that nobody has written it meanwhile;
 - a write that moves a deadline to a later time (the renewal of a lease, by far the most frequent) stores no entry:
   the old one still stands earlier;
 - an entry that comes due and finds its record's deadline later, or gone, has lapsed: ``due`` stores the entry where
-  the deadline is now, then deletes the lapsed one by its sequence, so that an entry written meanwhile stays.
+  the deadline is now, then deletes the lapsed one by its sequence, so that an entry written meanwhile stays. If the
+  record is older than the lapsed entry, the write that belongs to the entry may still be on its way, held up for
+  however long: then ``due`` first writes the record as it is, so that the other one's condition fails.
 """
 
 from collections.abc import Iterator, Mapping
