@@ -134,13 +134,15 @@ class Member:
 async def serve(arguments: argparse.Namespace) -> None:
     """Be a member until the input ends."""
     journal = Journal(Path(arguments.journal))
-    held: list[Delivery] = []
+    held: list[tuple[Delivery, asyncio.Event]] = []
 
     async def handle(delivery: Delivery) -> None:
         journal.handed(delivery)
         if arguments.holds:
-            held.append(delivery)
-            await asyncio.Event().wait()
+            released = asyncio.Event()
+            held.append((delivery, released))
+            await released.wait()
+            return
         await asyncio.sleep(arguments.work)
         await delivery.ack()
         journal.ended(delivery)
@@ -162,8 +164,9 @@ async def serve(arguments: argparse.Namespace) -> None:
         print("ready", flush=True)  # noqa: T201  to whoever has started us
         while order := await asyncio.to_thread(sys.stdin.readline):
             assert order == "nak\n"
-            for delivery in held:
+            for delivery, released in held:
                 await delivery.nak()
+                released.set()
             held.clear()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

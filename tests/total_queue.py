@@ -7,6 +7,7 @@ attempt that was not acknowledged has an unknown outcome: it may come out or not
 """
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,7 +23,7 @@ from gbe.ids import new_ulid
 from gbe.transport.base import AfterPosition, ConsumeOptions, Delivery, Handler, StoredMessage, Tail, Transport
 
 LATE: Final = "not answered in time"
-CUT: Final = "a connection or a server was lost meanwhile"
+CUT: Final = "a connection, server or member was lost"
 UNEXPLAINED: Final = "without a reason"
 _NEVER: Final = float("inf")
 
@@ -122,17 +123,19 @@ class Account:
         """How often messages came out again, by reason."""
         reasons = {LATE: 0, CUT: 0, UNEXPLAINED: 0}
         for found in self.handlings.values():
-            ordered = sorted(found, key=lambda one: one.at)
-            for before, again in zip(ordered, ordered[1:], strict=False):
+            ordered = sorted(found, key=lambda one: (one.attempt, one.at))
+            for before, again in itertools.pairwise(ordered):
                 reasons[self._reason(before, again)] += 1
         return reasons
 
     def _reason(self, before: Handling, again: Handling) -> str:
-        # the engine's ack timeout began when it handed the message out, a little ahead of our note
-        is_late = before.ended - before.at > 0.9 * self.ack_timeout
-        if again.attempt > 1 and is_late:
+        # the engine's ack timeout began when it handed the message out, a little ahead of our note; much, if the member
+        # was frozen in between
+        is_late = before.ended - before.at > 0.9 * self.ack_timeout or before.ended > again.at
+        if again.attempt > before.attempt and is_late:
             return LATE
-        if any(began <= again.at and before.at <= over for began, over in self.disturbances):
+        first, last = sorted((before.at, again.at))
+        if any(began <= last and first <= over for began, over in self.disturbances):
             return CUT
         return UNEXPLAINED
 
