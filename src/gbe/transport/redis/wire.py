@@ -29,10 +29,13 @@ _LARGEST: Final = (1 << 64) - 1
 def entry_envelope(subject: str, entry_id: bytes, fields: Sequence[bytes]) -> Envelope:
     """The envelope of an entry. One that another program wrote without ``id`` or ``ts`` gets them from its entry id."""
     if len(fields) == 6 and fields[0] == ID and fields[2] == TIMESTAMP and fields[4] == DATA:
-        return Envelope(fields[1].decode(), subject, int(fields[3]), fields[5])
+        try:
+            return Envelope(fields[1].decode(), subject, int(fields[3]), fields[5])
+        except ValueError:
+            pass  # a foreign one: neither text nor a number, perhaps
     named = dict(zip(fields[::2], fields[1::2], strict=False))
     stamp = named.get(TIMESTAMP, b"")
-    timestamp = int(stamp) if stamp.isdigit() else int(entry_id.partition(b"-")[0])
+    timestamp = int(stamp) if stamp.isdigit() and len(stamp) < 20 else int(entry_id.partition(b"-")[0])
     trace = named.get(TRACEPARENT)
     return Envelope(
         named.get(ID, entry_id).decode(errors="replace"),
