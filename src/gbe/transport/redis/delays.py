@@ -59,10 +59,17 @@ class Delays:
             [names.delayed, names.later, *records],
             [envelope.id, due, envelope.timestamp, envelope.traceparent or "", envelope.payload, kept],
             timeout=deadline - loop.time(),
+            replicas=self._client.config.wait_replicas,
         )
         # also for a repetition: the first attempt may have ended between the two
         plan = self._index(envelope.subject)
-        await self._client.run(PLAN_DELAY, plan, [envelope.subject, due], timeout=deadline - loop.time())
+        await self._client.run(
+            PLAN_DELAY,
+            plan,
+            [envelope.subject, due],
+            timeout=deadline - loop.time(),
+            replicas=self._client.config.wait_replicas,
+        )
         if due - self._client.now_ms() <= _LOOK_AHEAD_MS:
             self._plan(envelope.subject, due)
         return first.decode() or envelope.id
