@@ -7,6 +7,7 @@ input's end it leaves in peace.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import subprocess
@@ -31,8 +32,10 @@ class Member:
 
     Args:
         journal: the file in which it writes down what it gets.
-        holds: it never answers of its own accord.
-        settings: of its configuration, beside the URL.
+        holds: so many deliveries it answers, and no more of its own accord.
+        work: seconds that it takes for each.
+        concurrency: how many it has in hand at most.
+        ready: return once it has joined.
     """
 
     def __init__(
@@ -43,14 +46,14 @@ class Member:
         journal: Path,
         *,
         ack_timeout: float,
-        holds: bool = False,
+        holds: int | None = None,
         work: float = 0.0,
         concurrency: int = 20,
         ready: bool = True,
     ) -> None:
         self.journal = journal
         arguments = [url, pattern, group, str(journal), f"--ack-timeout={ack_timeout}", f"--work={work}"]
-        arguments += [f"--concurrency={concurrency}", *(["--holds"] if holds else [])]
+        arguments += [f"--concurrency={concurrency}", *([f"--holds={holds}"] if holds is not None else [])]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.redis_member", *arguments],
             stdin=subprocess.PIPE,
@@ -135,10 +138,11 @@ async def serve(arguments: argparse.Namespace) -> None:
     """Be a member until the input ends."""
     journal = Journal(Path(arguments.journal))
     held: list[tuple[Delivery, asyncio.Event]] = []
+    numbers = itertools.count()
 
     async def handle(delivery: Delivery) -> None:
         journal.handed(delivery)
-        if arguments.holds:
+        if arguments.holds is not None and next(numbers) >= arguments.holds:
             released = asyncio.Event()
             held.append((delivery, released))
             await released.wait()
@@ -180,7 +184,7 @@ def main() -> None:
     parser.add_argument("--ack-timeout", type=float, default=2.0)
     parser.add_argument("--work", type=float, default=0.0)
     parser.add_argument("--concurrency", type=int, default=20)
-    parser.add_argument("--holds", action="store_true")
+    parser.add_argument("--holds", type=int)
     asyncio.run(serve(parser.parse_args()))
 
 

@@ -12,11 +12,12 @@ from tests.faults.redis_faults import OPTIONS, Clients, new_root
 from tests.redis_engines import RedisProcess
 from tests.redis_member import Member
 from tests.total_queue import Account
-from tests.waiting import eventually, take
+from tests.waiting import eventually
 
 from gbe.errors import TransportUnavailableError
 from gbe.ids import new_ulid
 from gbe.transport.base import LATEST, Consumption, Delivery
+from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.transport import RedisTransport
 
 pytestmark = pytest.mark.fault
@@ -63,7 +64,7 @@ async def test_a_member_that_is_killed_leaves_its_messages_to_others(
     """Those in its hands and those it had fetched ahead; nothing is published meanwhile that would wake anybody."""
     root = await new_root(transport)
     account = Account(ACK_TIMEOUT)
-    dying = await asyncio.to_thread(start, "dying", f"{root}.{pattern}", holds=True, concurrency=3)
+    dying = await asyncio.to_thread(start, "dying", f"{root}.{pattern}", holds=0, concurrency=3)
     await publish_all(transport, f"{root}.x", account, 30)
     await eventually(lambda: len(dying.handed()) == 3, "messages in hand")
     dying.kill()
@@ -78,24 +79,41 @@ async def test_a_member_that_is_killed_leaves_its_messages_to_others(
     assert not [id for id, attempts in heir.attempts().items() if len(attempts) > 1]
 
 
-async def test_a_message_read_just_after_a_look_comes_back_in_time(transport: RedisTransport, start: Start) -> None:
+async def test_a_message_read_just_after_a_look_comes_back_in_time(
+    clients: Clients, transport: RedisTransport, start: Start
+) -> None:
     """A wildcard's subject was found to have nothing unanswered; a member then takes a message there, and is killed."""
     root = await new_root(transport)
     account = Account(ACK_TIMEOUT)
-    dying = await asyncio.to_thread(start, "dying", f"{root}.*", work=0.0)
-    await publish_all(transport, f"{root}.x", account, 1)
-    await eventually(lambda: len(dying.ended()) == 1, "the first message")
-    await asyncio.sleep(2 * ACK_TIMEOUT)  # somebody has looked, and seen that all is answered
-    dying.leave()
-    dying = await asyncio.to_thread(start, "holding", f"{root}.*", holds=True)
-    await publish_all(transport, f"{root}.x", account, 1)
-    await eventually(lambda: len(dying.handed()) == 1, "the second message")
-    await asyncio.sleep(2 * ACK_TIMEOUT)
-    dying.kill()
-    async with transport.consume(f"{root}.*", "g", replace(OPTIONS, ack_timeout=ACK_TIMEOUT)) as heir:
-        (delivery,) = await take(aiter(heir), 1, within=15.0)
-        assert delivery.attempt >= 2
-        await delivery.ack()
+    dying = await asyncio.to_thread(start, "dying", f"{root}.*", holds=5, concurrency=1)
+    await publish_all(transport, f"{root}.x", account, 5)
+    await eventually(lambda: len(dying.ended()) == 5, "the first messages")
+    other = await clients.open()
+    async with other.consume(f"{root}.*", "g", replace(OPTIONS, ack_timeout=ACK_TIMEOUT, batch_size=1)) as heir:
+        working = asyncio.create_task(_work(heir, account, "heir"))
+        await publish_all(transport, f"{root}.x", account, 1)  # whoever takes it: both know the subject now
+        await asyncio.sleep(2 * ACK_TIMEOUT)  # somebody has looked, and seen that all is answered
+        while len(dying.handed()) < 6:
+            await publish_all(transport, f"{root}.x", account, 5)
+            await asyncio.sleep(0.05)
+        dying.kill()
+        ended = set(dying.ended())
+        await eventually(lambda: account.ended | ended >= account.attempted, "what it held", within=10.0)
+        working.cancel()
+
+
+async def test_a_look_that_finds_nothing_does_not_put_off_the_next_too_far(transport: RedisTransport) -> None:
+    """The same without processes: a mark serves for some seconds, in which others look at its subject."""
+    reading, looking = (Inflight(transport._client, "g", ACK_TIMEOUT) for _ in range(2))
+    await reading.mark(["x"])
+
+    async def is_due() -> bool:
+        return "x" in await looking.due()
+
+    for _ in range(2):
+        await eventually(is_due, "a look", within=10.0)
+        await looking.done("x")
+        await reading.mark(["x"])  # it reads, and its mark still serves
 
 
 @PATTERNS
@@ -105,7 +123,7 @@ async def test_a_member_that_froze_finds_its_messages_gone(
     """Its messages went to another; its late refusals take nothing from there, and it works on like any other."""
     root = await new_root(transport)
     account = Account(ACK_TIMEOUT)
-    frozen = await asyncio.to_thread(start, "frozen", f"{root}.{pattern}", holds=True, concurrency=5)
+    frozen = await asyncio.to_thread(start, "frozen", f"{root}.{pattern}", holds=0, concurrency=5)
     await publish_all(transport, f"{root}.x", account, 5)
     await eventually(lambda: len(frozen.handed()) == 5, "messages in hand")
     frozen.freeze()
