@@ -118,6 +118,11 @@ class Call:
         if self._replicas:
             self._waiting = link.send(self._network.wait_command(self._replicas))
 
+    @property
+    def maybe_done(self) -> bool:
+        """Whether an attempt was sent of which nobody knows what became: what a later one says leaves that open."""
+        return self._maybe_done
+
     async def result(self, deadline: float, *, timed: bool = True) -> Reply:
         """The answer, before ``deadline`` (of the loop's clock).
 
