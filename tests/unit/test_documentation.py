@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.nats_cluster import documented_permissions
 
 from gbe.cli.reference import table
 
@@ -24,3 +25,12 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_servers_configuration_has_the_permissions_of_the_table() -> None:
+    """docs/nats.md says twice what a user may do."""
+    page = (ROOT / "docs" / "nats.md").read_text(encoding="utf-8")
+    listed = page.partition("permissions: {")[2].partition("} }")[0]
+    publish, _, subscribe = listed.partition("subscribe:")
+    for kind, text in (("publish", publish), ("subscribe", subscribe)):
+        assert set(re.findall(r'"([^"]+)"', text)) == set(documented_permissions()[kind])
