@@ -159,6 +159,10 @@ class FakeLink:
 
     def __init__(self, answers: Sequence[Reply]) -> None:
         self.answers, self.sent = list(answers), list[bytes]()
+        self.drops = 0
+
+    def drop(self) -> None:
+        self.drops += 1
 
     def send(self, command: bytes) -> "asyncio.Future[Reply]":
         self.sent.append(command)
@@ -226,10 +230,25 @@ async def test_a_slot_on_its_way_is_asked_for_once() -> None:
     assert await result(network, "GET", "k") == b"again here"
 
 
-@pytest.mark.parametrize("code", ["TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED", "BUSY"])
+@pytest.mark.parametrize(
+    "code", ["TRYAGAIN", "CLUSTERDOWN", "LOADING", "READONLY", "MASTERDOWN", "UNBLOCKED", "BUSY", "NOREPLICAS"]
+)
 async def test_what_passes_is_waited_for(code: str) -> None:
     network = FakeNetwork([ReplyError(f"{code} for now"), ReplyError(f"{code} for now"), b"value"])
     assert await result(network, "GET", "k") == b"value"
+
+
+async def test_a_script_that_met_a_key_on_its_way_is_tried_again() -> None:
+    """The server says it in words of its own."""
+    network = FakeNetwork([ReplyError("ERR Script attempted to access a non local key in a cluster node"), b"value"])
+    assert await result(network, "GET", "k") == b"value"
+
+
+async def test_a_server_that_has_become_a_replica_is_connected_to_anew() -> None:
+    """Its name may be another server's by now; nothing else ends a connection."""
+    network = FakeNetwork([ReplyError("READONLY replica"), ReplyError("LOADING"), b"value"])
+    assert await result(network, "GET", "k") == b"value"
+    assert network.links[HERE].drops == 1
 
 
 async def test_what_does_not_pass_is_an_error_at_the_deadline() -> None:

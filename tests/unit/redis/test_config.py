@@ -1,19 +1,16 @@
 """URLs and settings: what they mean, and that an error names the key and never a secret."""
 
 import string
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.credentials import CredentialProvider, UsernamePasswordCredentialProvider
 
 from gbe.errors import ConfigError
-from gbe.redis.config import DEFAULT_PORT, Address, RedisConfig, is_redis_url, load_provider, parse_url
+from gbe.redis.config import DEFAULT_PORT, Address, RedisConfig, is_redis_url, parse_url
 
 SECRET = "hunter2"
 
@@ -128,37 +125,3 @@ def test_secrets_are_not_shown() -> None:
     """Not by repr either."""
     shown = repr(RedisConfig(url=f"redis://gbe:{SECRET}@a")) + repr(RedisConfig(url="redis://a", password=SECRET))
     assert SECRET not in shown
-
-
-# -- credential providers
-
-
-class Provider(UsernamePasswordCredentialProvider):
-    """One that needs no arguments."""
-
-    def __init__(self) -> None:
-        super().__init__("gbe", SECRET)
-
-
-class Outer:
-    """A place with a name of two parts."""
-
-    provider = Provider()
-
-
-made = Provider()
-
-
-@pytest.mark.parametrize("attribute", ["made", "Provider", "Outer.provider"])
-def test_a_provider_is_an_object_or_what_makes_one(attribute: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(made=made, Provider=Provider, Outer=Outer)
-    monkeypatch.setitem(sys.modules, "providers_of_this_test", module)
-    provider = load_provider(f"providers_of_this_test:{attribute}")
-    assert isinstance(provider, CredentialProvider)
-    assert provider.get_credentials() == ("gbe", SECRET)  # type: ignore[no-untyped-call]
-
-
-@pytest.mark.parametrize("name", ["no_such_module:x", "gbe.redis.config:NoSuchThing", "gbe.redis.topology:Topology"])
-def test_a_provider_that_is_none_is_named(name: str) -> None:
-    with pytest.raises(ConfigError, match=name):
-        load_provider(name)
