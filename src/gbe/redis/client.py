@@ -82,6 +82,9 @@ class RedisClient:
             raise RedisRefusedError("this server is a replica, which stores nothing: name its master")
         if not self.is_cluster:
             self.topology.replicas = int(info.get("connected_slaves", "0"))
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and info.get("maxmemory", "0") != "0":
+            logger.warning("Redis may drop what is stored: its maxmemory-policy is %s, set it to noeviction", policy)
         await self.measure_clock(limit - time.monotonic())
 
     async def measure_clock(self, timeout: float) -> None:

@@ -92,7 +92,6 @@ def make(config: RedisConfig, address: Address) -> PipelinedConnection:
     options: dict[str, Any] = {
         "host": address.host,
         "port": address.port,
-        "db": endpoint.database,
         "client_name": re.sub(r"\s", "-", config.name),
         "socket_timeout": None,  # deadlines and dead peers are the link's business
         "socket_connect_timeout": min(config.connect_timeout, config.stall_timeout),

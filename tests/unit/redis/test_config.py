@@ -23,9 +23,15 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_
 secrets = st.builds(lambda before, after: before + SECRET + after, texts, texts)
 
 
-@given(schemes, st.none() | texts, st.none() | texts, st.lists(st.tuples(hosts, st.none() | ports), min_size=1), ports)
+@given(
+    schemes,
+    st.none() | texts,
+    st.none() | texts,
+    st.lists(st.tuples(hosts, st.none() | ports), min_size=1),
+    st.sampled_from(["", "/", "/0"]),
+)
 def test_a_url_says_what_it_is_made_of(
-    scheme: str, user: str | None, password: str | None, places: list[tuple[str, int | None]], database: int
+    scheme: str, user: str | None, password: str | None, places: list[tuple[str, int | None]], path: str
 ) -> None:
     """Whatever is in user and password, percent-encoded."""
     is_cluster = scheme.endswith("cluster")
@@ -34,7 +40,7 @@ def test_a_url_says_what_it_is_made_of(
     if password is not None:
         credentials += f":{quote(password, safe='')}"
     listed = ",".join(host if port is None else f"{host}:{port}" for host, port in places)
-    url = f"{scheme}://{credentials}{'@' if credentials else ''}{listed}{'' if is_cluster else f'/{database}'}"
+    url = f"{scheme}://{credentials}{'@' if credentials else ''}{listed}{path}"
 
     endpoint = parse_url(url)
 
@@ -42,7 +48,6 @@ def test_a_url_says_what_it_is_made_of(
     assert endpoint.addresses == tuple(Address(host.strip("[]"), port or DEFAULT_PORT) for host, port in places)
     assert (endpoint.user, endpoint.password) == (user, password)
     assert (endpoint.is_cluster, endpoint.is_tls) == (is_cluster, scheme.startswith("rediss"))
-    assert endpoint.database == (0 if is_cluster else database)
 
 
 @given(schemes, texts, secrets, st.booleans(), st.text(string.printable, max_size=20).filter(lambda t: "@" not in t))
@@ -74,7 +79,8 @@ def test_any_other_text_is_refused_as_such(text: str) -> None:
     ("url", "expected"),
     [
         ("redis://a/x", "number of a database"),
-        ("redis+cluster://a,b/1", "database 0 only"),
+        ("redis+cluster://a,b/1", "uses database 0"),
+        ("redis://a/2", "take a `namespace` each"),
         ("redis://a,b", r"expected redis\+cluster://"),
         ("redis://", "no HOST:PORT"),
         ("redis://a:port", "no HOST:PORT"),
