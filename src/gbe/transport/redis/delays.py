@@ -10,7 +10,7 @@ from gbe.envelope import Envelope
 from gbe.errors import PublishOutcomeUnknownError
 from gbe.redis.client import RedisClient
 from gbe.redis.errors import RedisClosedError, RedisFailedError
-from gbe.redis.protocol import ReplyError
+from gbe.redis.protocol import Argument, ReplyError
 from gbe.transport.redis import keys
 from gbe.transport.redis.activity import Activity
 from gbe.transport.redis.limits import Limits, Stored
@@ -61,7 +61,14 @@ class Delays:
             records.append(names.dedup("k", idempotency_key))
         kept = max(stream.window_ms, due - self._client.now_ms() + stream.window_ms)
         replicas, is_stored = self._client.config.wait_replicas, False
-        arguments = [envelope.id, due, envelope.timestamp, envelope.traceparent or "", envelope.payload, kept]
+        arguments: list[Argument] = [
+            envelope.id,
+            due,
+            envelope.timestamp,
+            envelope.traceparent or "",
+            envelope.payload,
+            kept,
+        ]
         call = self._client.begin(DELAY, [names.delayed, names.later, *records], arguments, names.slot, replicas)
         try:
             first: bytes = await call.result(deadline)
