@@ -117,6 +117,7 @@ class Call:
         self._future = link.send(self._packed)
         if self._replicas:
             self._waiting = link.send(self._network.wait_command(self._replicas))
+            self._waiting.add_done_callback(_seen)  # nobody asks for it if the command itself was lost
 
     @property
     def maybe_done(self) -> bool:
