@@ -11,7 +11,7 @@ from tests.redis_engines import RedisProcess
 from tests.waiting import eventually, take
 
 from gbe.errors import TransportUnavailableError
-from gbe.ids import new_ulid
+from gbe.ids import is_ulid, new_ulid
 from gbe.transport.base import LATEST, Delivery
 from gbe.transport.redis import keys
 from gbe.transport.redis.transport import RedisTransport
@@ -216,7 +216,9 @@ async def test_a_foreign_message_that_makes_no_sense_stops_nobody(
                 await delivery.ack()
         seen = await take(aiter(tail), 2, within=10.0)
         assert [message.envelope.payload for message in seen] == [b"odd", b"next"]
-        assert len(await transport.read(subject)) == 2
+        stored = await transport.read(subject)
+        assert [await transport.locate(subject, m.envelope.id) for m in stored] == [m.position for m in stored]
+        assert [is_ulid(message.envelope.id) for message in stored] == [True, True]
 
 
 # -- nothing half done
