@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import itertools
+import logging
 import os
 import signal
 import subprocess
@@ -185,6 +186,7 @@ def main() -> None:
     parser.add_argument("--work", type=float, default=0.0)
     parser.add_argument("--concurrency", type=int, default=20)
     parser.add_argument("--holds", type=int)
+    logging.basicConfig(level=logging.ERROR)
     asyncio.run(serve(parser.parse_args()))
 
 
