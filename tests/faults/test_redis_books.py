@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from tests.faults.redis_faults import OPTIONS, Clients, new_root
+from tests.faults.redis_faults import OPTIONS, Clients, config_for, new_root
+from tests.proxy import TcpProxy
 from tests.redis_engines import RedisProcess
 from tests.waiting import eventually, take
 
@@ -282,3 +283,45 @@ async def _consume_all(member: AsyncIterator[Delivery], transport: RedisTranspor
 
     await eventually(is_done, "all consumed", interval=0.05)
     working.cancel()
+
+
+# -- clocks and limits
+
+
+async def test_a_clock_that_is_set_costs_no_message(
+    transport: RedisTransport, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's clock jumps by a day: what is too old is a matter of the server's."""
+    root = await new_root(transport, max_age=3600.0)
+    reader = await clients.open()
+    now = time.time
+    async with reader.consume(f"{root}.x", "g", OPTIONS) as member, reader.tail([f"{root}.x"]) as tail:
+        monkeypatch.setattr(time, "time", lambda: now() + 86_400)
+        id = await transport.publish(f"{root}.x", b"")
+        assert [message.envelope.id for message in await reader.read(f"{root}.x")] == [id]
+        (delivery,) = await take(aiter(member), 1, within=10.0)
+        (message,) = await take(aiter(tail), 1, within=10.0)
+        assert delivery.envelope.id == message.envelope.id == id
+
+
+async def test_a_limit_holds_when_answers_are_lost(redis_server: RedisProcess, clients: Clients) -> None:
+    """Connections are cut under load: what was stored twice over is counted once, and what was stored is counted."""
+    async with TcpProxy(redis_server.port, "redis") as proxy:
+        transport = await Clients(clients.stack, config_for(proxy.url)).open()
+        root = await new_root(transport, max_msgs=100)
+        is_over = False
+
+        async def publish(number: int) -> None:
+            while not is_over:
+                await transport.publish(f"{root}.s{number % 3}", b"%d" % number)
+
+        publishing = [asyncio.create_task(publish(number)) for number in range(20)]
+        for _ in range(15):
+            await asyncio.sleep(0.1)
+            proxy.cut()
+        is_over = True
+        await asyncio.gather(*publishing)
+        for number in range(3):
+            await transport.publish(f"{root}.s{number}", b"last")
+        left = sum([len(await transport.read(f"{root}.s{number}")) for number in range(3)])
+        assert left == 100

@@ -88,14 +88,14 @@ class RedisClient:
         await self.measure_clock(limit - time.monotonic())
 
     async def measure_clock(self, timeout: float) -> None:
-        """Learn how far the server's clock is from ours."""
-        before = time.time()
+        """Learn how far the server's clock is from ours: from the one that nobody can set."""
+        before = time.monotonic()
         seconds, micros = await self.call_anywhere("TIME", timeout=timeout)
-        self._clock_offset = int(seconds) + int(micros) / 1e6 - (before + time.time()) / 2
+        self._clock_offset = int(seconds) + int(micros) / 1e6 - (before + time.monotonic()) / 2
 
     def now_ms(self) -> int:
         """The server's wall-clock time, as near as we know it, unix milliseconds."""
-        return int((time.time() + self._clock_offset) * 1000)
+        return int((time.monotonic() + self._clock_offset) * 1000)
 
     async def close(self) -> None:
         """Close every connection; what waits fails with ``RedisClosedError``. Safe to repeat."""
