@@ -17,6 +17,7 @@ from tests.waiting import eventually, take
 from gbe.errors import TransportUnavailableError
 from gbe.ids import new_ulid
 from gbe.transport.base import LATEST, Consumption, Delivery
+from gbe.transport.redis import transport as transport_module
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.transport import RedisTransport
 
@@ -246,7 +247,7 @@ async def _work(member: Consumption, account: Account, name: str) -> None:
 @PATTERNS
 @pytest.mark.parametrize("way", ["unread", "handler", "drained"])
 async def test_what_the_last_member_returned_is_there_for_the_next(
-    clients: Clients, transport: RedisTransport, pattern: str, way: str
+    clients: Clients, transport: RedisTransport, pattern: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody was left to be woken by it; who joins does not wait for the ack timeout of those before."""
     root = await new_root(transport)
@@ -263,6 +264,7 @@ async def test_what_the_last_member_returned_is_there_for_the_next(
             await asyncio.gather(running, return_exceptions=True)
         else:
             await take(aiter(member), 4)
+            monkeypatch.setattr(transport_module, "_DRAIN_TIMEOUT", 0.3)
             closing = asyncio.create_task(leaving.close())
             await asyncio.sleep(0)
     if way == "drained":
