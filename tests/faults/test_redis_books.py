@@ -304,7 +304,6 @@ async def test_a_clock_that_is_set_costs_no_message(
         assert delivery.envelope.id == message.envelope.id == id
 
 
-@pytest.mark.xfail(strict=True, reason="a message that is found stored at a repetition is not entered in the ledger")
 async def test_a_limit_counts_a_message_whose_answer_was_lost(redis_server: RedisProcess, clients: Clients) -> None:
     """It was stored, and then the connection was cut: it goes when its turn comes, as any other."""
     async with TcpProxy(redis_server.port, "redis") as proxy:
