@@ -113,20 +113,18 @@ def curves(path: Path, title: str, subtitle: str, panels: Sequence[Panel]) -> No
 
 
 def draw(directory: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
-    """``bench-ratios.svg`` and ``bench-fanout.svg`` from what ``--json`` writes."""
+    """``bench-ratios.svg``, ``bench-redis.svg`` and ``bench-fanout.svg`` from what ``--json`` writes."""
     directory.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
     compared = [entry for entry in entries if entry["ratio"] and entry["unit"] != "KiB"]
-    if compared:
-        made.append(directory / "bench-ratios.svg")
-        rows = []
-        for entry in compared:
-            speed = entry["ratio"] if entry["more_is_better"] else 1 / entry["ratio"]
-            rows.append(Bar(_short(f"{entry['benchmark']}: {entry['case']}"), speed, f"{speed:.2f}"))
-        subtitle = (
-            "speed of gbe over its reference in the same run; see docs/benchmarks.md for what each reference does"
-        )
-        ratios(made[-1], "gbe against its references", subtitle, rows)
+    for name, title, is_redis in (
+        ("bench-ratios.svg", "gbe against its references", False),
+        ("bench-redis.svg", "gbe on Redis against its references", True),
+    ):
+        some = [entry for entry in compared if entry["benchmark"].startswith("redis") == is_redis]
+        if some:
+            made.append(directory / name)
+            _draw_ratios(made[-1], title, some)
     fanout = [entry for entry in entries if entry["benchmark"] == "fanout" and entry["unit"] == "ms"]
     if fanout:
         made.append(directory / "bench-fanout.svg")
@@ -137,6 +135,15 @@ def draw(directory: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
             rows.append(Bar(reference, entry["reference"], f"{entry['reference']:.1f} ms", THEIRS))
         bars(made[-1], "One message to many streams", "publish to the last receipt, median", rows)
     return made
+
+
+def _draw_ratios(path: Path, title: str, entries: Sequence[dict[str, Any]]) -> None:
+    rows = []
+    for entry in entries:
+        speed = entry["ratio"] if entry["more_is_better"] else 1 / entry["ratio"]
+        rows.append(Bar(_short(f"{entry['benchmark']}: {entry['case']}"), speed, f"{speed:.2f}"))
+    subtitle = "speed of gbe over its reference in the same run; see docs/benchmarks.md for what each reference does"
+    ratios(path, title, subtitle, rows)
 
 
 def _short(text: str) -> str:
