@@ -6,7 +6,6 @@ key is an error that suggests the nearest name.
 
 import dataclasses
 import difflib
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
 from gbe.logs import LogConfig
@@ -37,26 +37,8 @@ _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PO
 
 # -- values from text
 
-_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_DURATION_TERM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
-_DURATION: Final = re.compile(rf"(?:{_DURATION_TERM.pattern})+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
-
-
-def parse_duration(value: object) -> float:
-    """Seconds, from a number or from text such as ``500ms``, ``30s``, ``1h30m``, ``7d``."""
-    text = str(value).strip().lower()
-    if _DURATION.fullmatch(text):
-        seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_TERM.findall(text))
-    else:
-        try:
-            seconds = float(text)  # of True and None as text too: neither is a number
-        except ValueError:
-            seconds = math.nan
-    if not math.isfinite(seconds):
-        raise ValueError("a duration: seconds, or a number with ms, s, m, h, d or w, such as 1h30m")
-    return seconds
 
 
 def parse_size(value: object) -> int:

@@ -11,11 +11,11 @@ from gbe.config import (
     Settings,
     default_streams,
     load,
-    parse_duration,
     parse_size,
     shown,
     without_secrets,
 )
+from gbe.durations import parse_duration
 from gbe.errors import ConfigError
 from gbe.notify.config import NotifyConfig
 
