@@ -19,6 +19,7 @@ import yaml
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
+from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
@@ -31,6 +32,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
+ROLES: Final = ("http", "sweeper")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -158,6 +160,12 @@ KEYS: Final[tuple[Key, ...]] = (
         "`embedded`, `memory`, or a URL: `nats://…`, `tls://…`, `redis://…`, `redis+cluster://…` (`rediss` is TLS).",
     ),
     Key("listen", "text", "127.0.0.1:8080", "Address and port of the HTTP server."),
+    Key(
+        "roles",
+        "list",
+        ("http", "sweeper"),
+        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks.",
+    ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
         "log",
@@ -374,6 +382,7 @@ class Settings:
     transport: str
     host: str
     port: int
+    roles: tuple[str, ...]
     workers: int
     log: LogConfig
     embedded: EmbeddedConfig
@@ -386,6 +395,7 @@ class Settings:
     state_replicas: int
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
+    tasks: Mapping[str, Mapping[str, object]]
     values: Mapping[str, object]
     """Every key with its effective value."""
 
@@ -432,11 +442,14 @@ def load(
     """
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     streams: list[Mapping[str, Any]] | None = None
+    tasks: Mapping[str, Mapping[str, object]] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
         if name == "streams":
             streams = _stream_tables(value, source)
+        elif name == "tasks":
+            tasks = _task_tables(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
     for key, text in _from_environment(os.environ if environment is None else environment):
@@ -444,7 +457,7 @@ def load(
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams)
+    return _compose(values, streams, tasks)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -475,10 +488,10 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
         name = f"{prefix}{raw}".replace("-", "_")
         if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
             flat |= _flatten(value or {}, f"{name}.", source)
-        elif name in _BY_NAME or name == "streams":
+        elif name in _BY_NAME or name in ("streams", "tasks"):
             flat[name] = value
         else:
-            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams'])}")
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams', 'tasks'])}")
     return flat
 
 
@@ -518,7 +531,25 @@ def _stream_tables(value: object, source: str) -> list[Mapping[str, Any]]:
     return tables
 
 
-def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]] | None) -> Settings:
+def _task_tables(value: object, source: str) -> dict[str, Mapping[str, object]]:
+    """The task types of the file, by name; each is checked here, and kept as it is written."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: tasks: expected task types, each with its settings")
+    tables: dict[str, Mapping[str, object]] = {}
+    for raw, settings in value.items():
+        name = check_type_name(str(raw))
+        if settings is not None and not isinstance(settings, Mapping):
+            raise ConfigError(f"{source}: tasks.{name}: expected settings, such as max_retries: 3")
+        tables[name] = dict(settings or {})
+        TaskType().changed(tables[name], source=f"{source}: tasks.{name}")
+    return tables
+
+
+def _compose(
+    values: Mapping[str, object],
+    stream_tables: list[Mapping[str, Any]] | None,
+    tasks: Mapping[str, Mapping[str, object]],
+) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -559,6 +590,7 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         transport=transport,
         host=host,
         port=port,
+        roles=_roles(values["roles"]),
         workers=workers,
         log=LogConfig(**section("log")),
         embedded=embedded,
@@ -571,6 +603,7 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         state_replicas=state_replicas,
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, stream_tables),
+        tasks=tasks,
         values=values,
     )
 
@@ -593,6 +626,14 @@ def _streams(namespace: str, notify: NotifyConfig, tables: list[Mapping[str, Any
         except InvalidSubjectError as exc:
             raise ConfigError(f"stream {table['name']}: {exc}") from exc
     return tuple(streams.values())
+
+
+def _roles(value: object) -> tuple[str, ...]:
+    roles = value if isinstance(value, tuple) else ()
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown or not roles:
+        raise ConfigError(f"roles is {','.join(map(str, roles))!r}; expected one or more of {', '.join(ROLES)}")
+    return roles
 
 
 def _listen(text: str) -> tuple[str, int]:
