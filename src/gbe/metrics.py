@@ -38,6 +38,18 @@ streams_given_up: Final = Counter(
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 
+task_starts: Final = Counter("gbe_task_starts", "Attempts that began", ["type"])
+task_ends: Final = Counter("gbe_task_ends", "Attempts that are over", ["type", "outcome"])
+task_wait_seconds: Final = Histogram(
+    "gbe_task_wait_seconds", "From the submit of a task to the start of an attempt", ["type"], buckets=_LATENCY_BUCKETS
+)
+task_run_seconds: Final = Histogram(
+    "gbe_task_run_seconds",
+    "How long attempts ran",
+    ["type"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800),
+)
+
 
 def render() -> bytes:
     """Everything in the Prometheus text format; with several workers, of all of them."""
@@ -52,3 +64,17 @@ def worker_ended(pid: int) -> None:
     """Forget the gauges of a worker process that is gone."""
     if os.environ.get(MULTIPROCESS_DIR):
         _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class TaskMetrics:
+    """Counts what a worker does."""
+
+    def started(self, task_type: str, waited: float) -> None:
+        """An attempt begins."""
+        task_starts.labels(task_type).inc()
+        task_wait_seconds.labels(task_type).observe(waited)
+
+    def ended(self, task_type: str, outcome: str, seconds: float) -> None:
+        """An attempt is over."""
+        task_ends.labels(task_type, outcome).inc()
+        task_run_seconds.labels(task_type).observe(seconds)

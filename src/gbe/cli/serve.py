@@ -15,15 +15,17 @@ import gbe
 from gbe import logs, metrics
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
+from gbe.connect import open_state, open_transport
 from gbe.errors import ConfigError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.lifecycle.names import TaskNames
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
+from gbe.sweeper.sweeper import Sweeper
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
-from gbe.transport.open import embedded_endpoint, open_memory, open_nats, open_redis
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +64,10 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
             await stack.enter_async_context(engine)
             watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
             stack.callback(watching.cancel)
-        transport = await stack.enter_async_context(await _open_transport(settings))
+        transport = await stack.enter_async_context(await open_transport(settings))
         for stream in settings.streams:
             await transport.ensure_stream(stream)
+        await _start_sweeper(settings, transport, stack)
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own
@@ -100,7 +103,7 @@ async def _work(settings: Settings, ledger: SharedLedger, sock: socket.socket) -
     stop = asyncio.Event()
     stop_on_signals(stop, (signal.SIGTERM,))
     stop_with_parent(stop)
-    async with await _open_transport(settings) as transport:
+    async with await open_transport(settings) as transport:
         await _serve_http(settings, transport, [sock], stop, ledger)
 
 
@@ -123,16 +126,19 @@ async def _serve_http(
     await serve(application, sockets, stop)
 
 
-async def _open_transport(settings: Settings) -> Transport:
-    match settings.transport_kind:
-        case "memory":
-            return open_memory()
-        case "embedded":
-            return await open_nats(settings.nats_config(**embedded_endpoint(settings.data_dir)))
-        case "redis":
-            return await open_redis(settings.redis_config())
-        case _:
-            return await open_nats(settings.nats_config())
+async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncExitStack) -> None:
+    """A candidate for the one active sweeper of the deployment, beside everything else that this process does."""
+    if "sweeper" not in settings.roles or "memory" in (settings.transport_kind, settings.state_kind):
+        return
+    state = await stack.enter_async_context(await open_state(settings))
+    sweeper = Sweeper(transport, state, TaskNames(settings.namespace), settings.tasks)
+    sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
+
+    async def end() -> None:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+    stack.push_async_callback(end)
 
 
 async def _listen(settings: Settings) -> list[socket.socket]:
