@@ -26,6 +26,8 @@ from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
+from gbe.sweeper.config import SweeperConfig
+from gbe.tasks.config import WorkerConfig
 from gbe.transport.base import StreamConfig
 from gbe.transport.embedded import EmbeddedConfig
 from gbe.transport.nats.config import NatsConfig
@@ -288,6 +290,29 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "worker",
+        WorkerConfig,
+        {
+            "concurrency": ("integer", "Tasks that one worker process runs at a time."),
+            "lease": ("duration", "How long a worker holds a task without a renewal; then others may have it."),
+            "renew_every": ("duration", "Time between two renewals, at most half of the lease."),
+            "grace": ("duration", "How long running tasks may go on when a worker stops, before they are handed back."),
+            "signal_timeout": ("duration", "How long a worker may hold a signal without claiming its task."),
+            "progress_every": ("duration", "Progress that is said in quicker succession is sent as one."),
+        },
+    ),
+    *_section(
+        "sweeper",
+        SweeperConfig,
+        {
+            "interval": ("duration", "Time between two looks at deadlines."),
+            "term": ("duration", "Of the sweepers' own lease: a dead one is replaced within one and a quarter of it."),
+            "page": ("integer", "Records per look."),
+            "most": ("integer", "Records per sweep."),
+            "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
+        },
+    ),
+    *_section(
         "http",
         HttpConfig,
         {
@@ -396,6 +421,8 @@ class Settings:
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
     tasks: Mapping[str, Mapping[str, object]]
+    worker: WorkerConfig
+    sweeper: SweeperConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
 
@@ -604,6 +631,8 @@ def _compose(
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, stream_tables),
         tasks=tasks,
+        worker=WorkerConfig(**section("worker")),
+        sweeper=SweeperConfig(**section("sweeper")),
         values=values,
     )
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import nats
 import pytest
 from tests.engines import NatsProcess
 from tests.redis_engines import RedisProcess
@@ -57,6 +58,16 @@ class Engine(ABC):
     @abstractmethod
     async def state(self, bucket: str) -> StateStore: ...
 
+    url = ""
+
+    def crash(self) -> None:
+        """Kill it without warning and start it again on what it stored. Blocks."""
+        raise NotImplementedError
+
+    async def delete_streams(self, namespace: str) -> None:
+        """Delete every stream of tasks, with all groups and whatever was in them."""
+        raise NotImplementedError
+
 
 class MemoryBoth(Engine):
     def __init__(self) -> None:
@@ -81,6 +92,19 @@ class NatsBoth(Engine):
     def __exit__(self, *_: object) -> None:
         self.process.kill()
 
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        return self.process.url
+
+    def crash(self) -> None:
+        self.process.kill()
+        self.process.start()
+
+    async def delete_streams(self, namespace: str) -> None:
+        client = await nats.connect(self.url)
+        await client.jetstream().delete_stream(f"{namespace}-tasks")
+        await client.close()
+
     def config(self) -> NatsConfig:
         return NatsConfig(urls=(self.process.url,), reconnect_wait=0.05, retry_after=0.5, ping_interval=0.5)
 
@@ -101,6 +125,21 @@ class RedisBoth(Engine):
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        return self.process.url
+
+    def crash(self) -> None:
+        self.process.kill()
+        self.process.start()
+
+    async def delete_streams(self, namespace: str) -> None:
+        keys = [
+            *self.process.call("KEYS", f"{namespace}:tasks:*"),
+            *self.process.call("KEYS", f"{{{namespace}:tasks:*"),
+        ]
+        self.process.call("DEL", *keys)
 
     async def transport(self) -> Transport:
         return await RedisTransport.open(RedisConfig(url=self.process.url))

@@ -131,7 +131,7 @@ async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncE
     if "sweeper" not in settings.roles or "memory" in (settings.transport_kind, settings.state_kind):
         return
     state = await stack.enter_async_context(await open_state(settings))
-    sweeper = Sweeper(transport, state, TaskNames(settings.namespace), settings.tasks)
+    sweeper = Sweeper(transport, state, TaskNames(settings.namespace), settings.tasks, settings.sweeper)
     sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
 
     async def end() -> None:

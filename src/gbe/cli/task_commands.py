@@ -29,28 +29,32 @@ def _settings(config: Path | None, data_dir: Path | None, transport: str | None)
 
 def worker(
     app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="A gbe.App in a module.", show_default=False)],
-    concurrency: Annotated[int, typer.Option(metavar="N", help="Tasks at a time, per process.")] = 100,
+    concurrency: Annotated[int | None, typer.Option(metavar="N", help="Tasks at a time, per process.")] = None,
     processes: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")] = 1,
-    grace: Annotated[str, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = "30s",
+    grace: Annotated[str | None, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
     """Run tasks: the functions of a gbe.App."""
-    from gbe.cli.tasks import seconds
     from gbe.cli.worker import supervise, work
-    from gbe.tasks.config import WorkerConfig
+    from gbe.config import load
 
-    worker_config = WorkerConfig(concurrency=concurrency, grace=seconds("grace", grace) or 0.0)
+    flags = {
+        "data_dir": data_dir,
+        "transport": transport,
+        "worker.concurrency": concurrency,
+        "worker.grace": grace,
+    }
+    settings = load(config, flags=flags)
     if processes == 1:
-        work(app, _settings(config, data_dir, transport), worker_config)
+        work(app, settings)
         return
-    _settings(config, data_dir, transport)  # what is wrong with it is said once
-    arguments = [app, "--concurrency", str(concurrency), "--grace", grace]
-    for name, value in (("--config", config), ("--data-dir", data_dir), ("--transport", transport)):
+    arguments = [app] if config is None else [app, "--config", str(config)]
+    for name, value in flags.items():
         if value is not None:
-            arguments += [name, str(value)]
-    sys.exit(supervise(arguments, processes, worker_config.grace))
+            arguments += [f"--{name.rpartition('.')[2].replace('_', '-')}", str(value)]
+    sys.exit(supervise(arguments, processes, settings.worker.grace))
 
 
 def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:

@@ -53,7 +53,7 @@ def load_app(target: str) -> App:
     return app
 
 
-def work(target: str, settings: Settings, config: WorkerConfig) -> None:
+def work(target: str, settings: Settings) -> None:
     """Run one worker until SIGTERM or Ctrl-C.
 
     Raises:
@@ -62,7 +62,7 @@ def work(target: str, settings: Settings, config: WorkerConfig) -> None:
     logs.configure(settings.log)
     app = load_app(target)
     app.configure(settings)
-    run(_work(app, config))
+    run(_work(app, settings.worker))
     # threads of plain functions that were handed back may go on: they must not hold up the exit
     sys.stdout.flush()
     sys.stderr.flush()
@@ -137,7 +137,7 @@ async def _sweep(settings: Settings) -> None:
     stop_on_signals(stop, _STOP_SIGNALS)
     async with Connections(settings) as connections:
         backend = connections.backend
-        sweeper = Sweeper(backend.transport, backend.state, backend.names, settings.tasks)
+        sweeper = Sweeper(backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper)
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         stopped = asyncio.create_task(stop.wait())
