@@ -1,6 +1,7 @@
 """Opens what the configuration names: transport, state store and object store, for every program of gbe."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from gbe.config import Settings
@@ -12,6 +13,8 @@ from gbe.redis.config import RedisConfig
 from gbe.state import open as state
 from gbe.state.base import StateStore
 from gbe.tasks.backend import Backend
+from gbe.tasks.client import TaskClient
+from gbe.tasks.registry import TypeRegistry
 from gbe.transport.base import Transport
 from gbe.transport.open import embedded_endpoint, open_memory, open_nats, open_redis
 
@@ -75,3 +78,19 @@ class Connections:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+
+@asynccontextmanager
+async def task_client(settings: Settings, transport: Transport) -> AsyncIterator[TaskClient | None]:
+    """A client of tasks beside a transport that is open; ``None`` where everything lives in one process."""
+    if "memory" in (settings.transport_kind, settings.state_kind):
+        yield None
+        return
+    async with await open_state(settings) as store, await open_objects(settings.objects) as objects:
+        names = TaskNames(settings.namespace)
+        backend = Backend(transport, store, names, ClaimChecks(objects))
+        client = TaskClient(backend, TypeRegistry(store, names, settings.tasks, {}))
+        try:
+            yield client
+        finally:
+            await client.close()

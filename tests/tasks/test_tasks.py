@@ -312,14 +312,15 @@ async def test_a_higher_priority_goes_first(deployment: Deployment, app: App) ->
             await gate.wait()
 
     one = type(QUICK)(concurrency=1, lease=1.0, renew_every=0.2, signal_timeout=30.0)
-    async with deployment.working(app, one):
+    async with deployment.working(app, one) as worker:
         tasks = [await app.submit("job", name="first")]
         await asyncio.wait_for(began.wait(), 30)
         tasks += [await app.submit("job", name=name, priority=name) for name in ("low", "normal", "high")]
+        await eventually(lambda: all(worker._slots._waiting.values()), "all three wait for the place")
         gate.set()
         for task in tasks:
             await task.result(timeout=30)
-    assert sorted(order) == ["first", "high", "low", "normal"]
+    assert order == ["first", "high", "normal", "low"]
 
 
 async def test_one_idempotency_key_is_one_task(deployment: Deployment, app: App) -> None:

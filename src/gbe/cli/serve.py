@@ -15,7 +15,7 @@ import gbe
 from gbe import logs, metrics
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_state, open_transport
+from gbe.connect import open_state, open_transport, task_client
 from gbe.errors import ConfigError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -114,16 +114,21 @@ async def _serve_http(
     stop: asyncio.Event,
     ledger: Ledger | None = None,
 ) -> None:
-    application = build_application(
-        transport,
-        namespace=settings.namespace,
-        http=settings.http,
-        notify=settings.notify,
-        exempt=await _exempt_networks(settings),
-        ledger=ledger,
-    )
-    settle()
-    await serve(application, sockets, stop)
+    if "http" not in settings.roles:
+        await stop.wait()
+        return
+    async with task_client(settings, transport) as tasks:
+        application = build_application(
+            transport,
+            namespace=settings.namespace,
+            http=settings.http,
+            notify=settings.notify,
+            exempt=await _exempt_networks(settings),
+            ledger=ledger,
+            tasks=tasks,
+        )
+        settle()
+        await serve(application, sockets, stop)
 
 
 async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncExitStack) -> None:
