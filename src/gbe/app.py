@@ -12,12 +12,12 @@ import msgspec
 from gbe.config import Settings, load
 from gbe.connect import Connections
 from gbe.durations import parse_duration
-from gbe.errors import ConfigError, InvalidTaskError, UnknownTaskTypeError
+from gbe.errors import ConfigError, InvalidTaskError
 from gbe.lifecycle.names import Priority
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import SubmitOptions, TaskClient
 from gbe.tasks.config import WorkerConfig
-from gbe.tasks.functions import TaskFunction
+from gbe.tasks.functions import Runnable, TaskFunction
 from gbe.tasks.handle import Task
 from gbe.tasks.observer import TaskObserver
 from gbe.tasks.registry import TypeRegistry
@@ -79,10 +79,10 @@ class App:
             self._settings = load(self._config, flags=self._overrides)
         return self._settings
 
-    def configure(self, settings: Settings) -> None:
-        """Use this configuration; for programs that load the app, before anything is opened."""
+    def configure(self, settings: Settings | None = None, *, backend: Backend | None = None) -> None:
+        """Use this configuration, or mechanisms that are open already; before anything is opened, or after a close."""
         if self._client is None:
-            self._settings = settings
+            self._settings, self._backend = settings or self._settings, backend or self._backend
 
     # -- types
 
@@ -193,15 +193,22 @@ class App:
     # -- run
 
     async def worker(self, config: WorkerConfig | None = None, observer: TaskObserver | None = None) -> Worker:
-        """A worker for the functions of this program.
+        """A worker for the functions of this program, and for the calls that are configured.
 
         Raises:
-            UnknownTaskTypeError: there are none.
+            ConfigError: there are none.
         """
         client = await self.client()
-        functions = dict(self.functions)
+        from gbe.tasks.calls import call_of  # its HTTP client takes a while to load
+
+        config = config or WorkerConfig()
+        functions: dict[str, Runnable] = dict(self.functions)
+        for name in self._configured():
+            call = call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
+            if call is not None and name not in functions:
+                functions[name] = call
         if not functions:
-            raise UnknownTaskTypeError("(none)")
+            raise ConfigError("there is no task type to work on: register a function, or configure a command or http")
         return Worker(client.backend, client.types, functions, config, observer)
 
     async def run_worker(self, stop: asyncio.Event, config: WorkerConfig | None = None) -> None:

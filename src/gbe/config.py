@@ -299,6 +299,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "grace": ("duration", "How long running tasks may go on when a worker stops, before they are handed back."),
             "signal_timeout": ("duration", "How long a worker may hold a signal without claiming its task."),
             "progress_every": ("duration", "Progress that is said in quicker succession is sent as one."),
+            "allow_internal_http": ("boolean", "Whether `http` task types may call private networks and this machine."),
         },
     ),
     *_section(

@@ -297,8 +297,8 @@ class TestTransport:
     @pytest.mark.parametrize(
         ("text", "address"),
         [
-            ("0.0.0.0:80", ("0.0.0.0", 80)),  # noqa: S104 - the text of a setting
-            (":8080", ("0.0.0.0", 8080)),  # noqa: S104 - as above
+            ("0.0.0.0:80", ("0.0.0.0", 80)),
+            (":8080", ("0.0.0.0", 8080)),
             ("[::1]:8080", ("::1", 8080)),
             ("localhost:0", ("localhost", 0)),
         ],

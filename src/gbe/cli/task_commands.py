@@ -28,7 +28,9 @@ def _settings(config: Path | None, data_dir: Path | None, transport: str | None)
 
 
 def worker(
-    app: Annotated[str, typer.Argument(metavar="MODULE:APP", help="A gbe.App in a module.", show_default=False)],
+    app: Annotated[
+        str | None, typer.Argument(metavar="MODULE:APP", help="A gbe.App in a module; without: what is configured.")
+    ] = None,
     concurrency: Annotated[int | None, typer.Option(metavar="N", help="Tasks at a time, per process.")] = None,
     processes: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")] = 1,
     grace: Annotated[str | None, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = None,
@@ -36,7 +38,7 @@ def worker(
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
-    """Run tasks: the functions of a gbe.App."""
+    """Run tasks: the functions of a gbe.App, and the commands and addresses of the configuration."""
     from gbe.cli.worker import supervise, work
     from gbe.config import load
 
@@ -50,7 +52,8 @@ def worker(
     if processes == 1:
         work(app, settings)
         return
-    arguments = [app] if config is None else [app, "--config", str(config)]
+    arguments = [] if app is None else [app]
+    arguments += [] if config is None else ["--config", str(config)]
     for name, value in flags.items():
         if value is not None:
             arguments += [f"--{name.rpartition('.')[2].replace('_', '-')}", str(value)]

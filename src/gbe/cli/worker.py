@@ -53,14 +53,14 @@ def load_app(target: str) -> App:
     return app
 
 
-def work(target: str, settings: Settings) -> None:
+def work(target: str | None, settings: Settings) -> None:
     """Run one worker until SIGTERM or Ctrl-C.
 
     Raises:
         GbeError: it cannot start; the text says why and what to do.
     """
     logs.configure(settings.log)
-    app = load_app(target)
+    app = App() if target is None else load_app(target)
     app.configure(settings)
     run(_work(app, settings.worker))
     # threads of plain functions that were handed back may go on: they must not hold up the exit
@@ -74,7 +74,7 @@ async def _work(app: App, config: WorkerConfig) -> None:
     stop_on_signals(stop, _STOP_SIGNALS)
     async with app:
         worker = await app.worker(config, TaskMetrics())
-        names = ", ".join(sorted(app.functions))
+        names = ", ".join(worker.types)
         print(  # noqa: T201  a program's own words
             f"gbe {gbe.__version__} worker {worker.name}\n"
             f"  types        {names}\n"

@@ -207,9 +207,6 @@ class _Api:
             settings = _settings.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise InvalidTaskError("type", "", f"the body is not a JSON object: {exc}") from None
-        for name in ("command", "http"):
-            if name in settings:  # what a server runs is for those to say who configure it
-                raise InvalidTaskError("type", name, "can be set in the configuration only")
         await self._client.types.set(request.path_params["type"], settings)
         return _json(200, self._type(request.path_params["type"]))
 

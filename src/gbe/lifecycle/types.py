@@ -144,6 +144,8 @@ class TaskType:
             elif parsed is not None or name in _MAY_BE_NONE:
                 changes[name] = parsed
         try:
+            if "base" in backoff and "most" not in backoff:
+                backoff["most"] = max(self.backoff.most, backoff["base"])
             if backoff:
                 changes["backoff"] = dataclasses.replace(self.backoff, **backoff)
             return dataclasses.replace(self, **changes)

@@ -15,6 +15,7 @@ class WorkerConfig:
         renew_every: time between two renewals; all of its tasks in one batch.
         grace: how long running tasks may go on when it stops, before they are handed back.
         signal_timeout: how long it may hold a signal without claiming its task; then another worker gets it.
+        allow_internal_http: whether task types of the kind ``http`` may call private networks and this machine.
         progress_every: progress that is said in quicker succession is sent as one.
     """
 
@@ -24,6 +25,7 @@ class WorkerConfig:
     grace: float = 30.0
     signal_timeout: float = 5.0
     progress_every: float = 0.25
+    allow_internal_http: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.concurrency <= 10_000:

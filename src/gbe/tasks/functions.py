@@ -4,7 +4,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,6 +17,27 @@ _NAMED: Final = re.compile(r"(?:required|unknown) field `([^`]*)`")
 _MISSING: Final = "Object missing required field"
 
 _encoder: Final = msgspec.json.Encoder()
+
+
+class Runnable(Protocol):
+    """What a worker runs: a registered function, or a call that is configured (``gbe.tasks.calls``)."""
+
+    name: str
+    is_async: bool
+    takes_context: bool
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """Called with the context, if it takes one, and the parameters by name."""
+        ...
+
+    def decode_params(self, params: bytes) -> dict[str, Any]:
+        """The arguments. Raises ``InvalidTaskError``."""
+        ...
+
+    def encode_result(self, result: object) -> bytes:
+        """The result as JSON. Raises ``TypeError`` or ``ValueError``."""
+        ...
 
 
 class TaskFunction:

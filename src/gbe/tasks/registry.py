@@ -130,7 +130,7 @@ class TypeRegistry:
         """Write down the types that this program has."""
         for name in names:
             function = self.functions.get(name)
-            defaults = TaskType() if function is None else function.defaults
+            defaults = self.effective(name) if function is None else function.defaults
             changes: dict[str, bytes | None] = {FUNCTION: msgspec.json.encode(defaults.settings())}
             if function is not None:
                 changes[SCHEMA] = function.schema()
@@ -141,8 +141,11 @@ class TypeRegistry:
         """Change settings of a type for all workers, while they run; ``None`` takes a setting back.
 
         Raises:
-            UnknownTaskTypeError, ConfigError: nothing was written.
+            UnknownTaskTypeError, InvalidTaskError, ConfigError: nothing was written.
         """
+        for forbidden in ("command", "http"):
+            if forbidden in settings:  # what a worker runs is for those to say who configure it
+                raise InvalidTaskError(f"type {name}", forbidden, "can be set in the configuration only")
         await self.look_up(name)
         await self.refresh(name)
         registered = self._registered.get(name)

@@ -16,7 +16,7 @@ from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import VERSION, TaskOutcome
 from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
-from gbe.tasks.functions import TaskFunction
+from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
 from gbe.tasks.spans import attempt_span
 
@@ -54,7 +54,7 @@ class Runner:
         self._publish, self._is_wanted = publish, is_wanted
         self._clock = backend.clock
 
-    async def run(self, function: TaskFunction, attempt: Attempt) -> None:
+    async def run(self, function: Runnable, attempt: Attempt) -> None:
         """Run a claimed task to its end, its retry or its hand-back."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  it is one
@@ -82,7 +82,7 @@ class Runner:
         else:
             await self._completed(attempt, b"null" if result is None else result)
 
-    async def _call(self, function: TaskFunction, attempt: Attempt) -> bytes:
+    async def _call(self, function: Runnable, attempt: Attempt) -> bytes:
         arguments = function.decode_params(await self._params(attempt))
         context = attempt.context
         positional = (context,) if function.takes_context else ()

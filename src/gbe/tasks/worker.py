@@ -24,7 +24,7 @@ from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
 from gbe.tasks.config import WorkerConfig
 from gbe.tasks.context import TaskContext
-from gbe.tasks.functions import TaskFunction
+from gbe.tasks.functions import Runnable
 from gbe.tasks.limits import Limits, Place
 from gbe.tasks.observer import NoObserver, TaskObserver
 from gbe.tasks.registry import TypeRegistry
@@ -56,7 +56,7 @@ class Worker:
         self,
         backend: Backend,
         types: TypeRegistry,
-        functions: Mapping[str, TaskFunction],
+        functions: Mapping[str, Runnable],
         config: WorkerConfig | None = None,
         observer: TaskObserver | None = None,
     ) -> None:
@@ -76,6 +76,11 @@ class Worker:
         self._runner = Runner(backend, self.name, self._executor, self._observer, self._publish, lambda: self._patient)
         self._patient = True
         self._feeding = False
+
+    @property
+    def types(self) -> list[str]:
+        """The names of what it runs."""
+        return sorted(self._functions)
 
     @property
     def running(self) -> list[str]:
@@ -280,7 +285,7 @@ class Worker:
             del self._running[key]
 
     @staticmethod
-    def _reporter(attempt: Attempt, function: TaskFunction) -> Any:
+    def _reporter(attempt: Attempt, function: Runnable) -> Any:
         if function.is_async:
             return attempt.report
         loop = asyncio.get_running_loop()

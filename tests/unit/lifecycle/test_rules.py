@@ -43,7 +43,7 @@ def test_jitter_only_shortens_a_pause(kind: str, retry: int, jitter: float, chan
         ({"rate_limit": "10 per second"}, "such as 10/s"),
         ({"rate_limit": "0/s"}, "such as 10/s"),
         ({"backoff": "quadratic"}, "exponential, linear, fixed, none"),
-        ({"backoff_base": "1h"}, "0 to backoff_max"),
+        ({"backoff_base": "1h", "backoff_max": "1m"}, "0 to backoff_max"),
         ({"concurrency": 201}, "1 to 200"),
         ({"paused": "maybe"}, "true or false"),
         ({"command": "echo hi"}, "a list of words"),
