@@ -576,3 +576,26 @@ async def test_a_signal_that_is_none_goes_to_the_dead_letters(deployment: Deploy
             return len(letters) == 4
 
         await eventually(has_letters, "four dead letters")
+
+
+async def test_an_attempt_goes_on_in_the_trace_of_its_submit(deployment: Deployment, app: App) -> None:
+    """One trace from submit to attempt; a retry says which attempt it is."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider().get_tracer("test")
+    seen: list[int] = []
+
+    @app.task("traced", backoff="none")
+    async def traced(ctx: TaskContext) -> None:
+        seen.append(trace.get_current_span().get_span_context().trace_id)
+        if ctx.attempt == 1:
+            raise OSError("again")
+
+    with tracer.start_as_current_span("request") as span:
+        task = await app.submit("traced")
+        expected = span.get_span_context().trace_id
+    async with deployment.working(app):
+        await task.result(timeout=30)
+    assert seen == [expected, expected]
+    assert task.record.traceparent is not None

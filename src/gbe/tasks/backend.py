@@ -1,10 +1,8 @@
 """The mechanisms that clients and workers share, put together once."""
 
-import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
@@ -81,16 +79,17 @@ class Backend:
         self, outcome: TaskOutcome, reply_to: str | None, result: bytes | None, traceparent: str | None = None
     ) -> None:
         """The same for an outcome; the result goes to the submitter alone."""
-        jobs: list[Coroutine[Any, Any, Any]] = []
-        if reply_to is not None and self.names.is_reply(reply_to):
+        if reply_to is not None and self.names.is_reply(reply_to):  # first: somebody waits for it
             reply = outcome
             if result is not None and len(result) <= INLINE_LIMIT:
                 reply = msgspec.structs.replace(outcome, result=msgspec.Raw(result))
-            jobs.append(self.transport.publish(reply_to, encode(reply), durable=False))
-        subject = self.names.terminal(outcome.task_type)
-        jobs.append(self.transport.publish(subject, encode(outcome), traceparent=traceparent))
-        for done in await asyncio.gather(*jobs, return_exceptions=True):
-            if isinstance(done, TransportError):
-                logger.warning("outcome not published: %s", done, extra={"task_id": outcome.task_id})
-            elif isinstance(done, BaseException):
-                raise done
+            await self._publish_outcome(reply_to, reply, durable=False)
+        await self._publish_outcome(self.names.terminal(outcome.task_type), outcome, traceparent=traceparent)
+
+    async def _publish_outcome(
+        self, subject: str, outcome: TaskOutcome, *, durable: bool = True, traceparent: str | None = None
+    ) -> None:
+        try:
+            await self.transport.publish(subject, encode(outcome), durable=durable, traceparent=traceparent)
+        except TransportError as exc:
+            logger.warning("outcome not published: %s", exc, extra={"task_id": outcome.task_id})

@@ -20,7 +20,6 @@ class TaskContext:
         key: what its limits per key go by.
         created_at: when it was submitted, unix milliseconds.
         worker: who runs it.
-        log: a logger whose lines carry these ids.
     """
 
     __slots__ = (
@@ -30,7 +29,6 @@ class TaskContext:
         "created_at",
         "job_id",
         "key",
-        "log",
         "retry_count",
         "task_id",
         "task_type",
@@ -54,7 +52,11 @@ class TaskContext:
         self.attempt, self.retry_count, self.created_at, self.worker = attempt, retry_count, created_at, worker
         self._report = report
         self._is_cancelled = False
-        self.log = logging.LoggerAdapter(_logger, self.log_context())
+
+    @property
+    def log(self) -> "logging.LoggerAdapter[logging.Logger]":
+        """A logger whose lines carry the task's ids."""
+        return logging.LoggerAdapter(_logger, self.log_context())
 
     def progress(self, done: int, total: int | None = None, note: str = "") -> None:
         """Say how far the task is, and that it is alive: its step timeout starts again.

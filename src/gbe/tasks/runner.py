@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
 from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
-from gbe.tasks.spans import attempt_span
+from gbe.tasks.spans import attempt_span, is_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -84,19 +85,22 @@ class Runner:
 
     async def _call(self, function: Runnable, attempt: Attempt) -> bytes:
         arguments = function.decode_params(await self._params(attempt))
-        context = attempt.context
-        positional = (context,) if function.takes_context else ()
-        name, attributes = f"task {attempt.task_type}", self._attributes(attempt)
-        with attempt_span(name, attempt.traceparent, attributes):
-            if function.is_async:
-                result = await function.function(*positional, **arguments)
-            else:
-                call = lambda: function.function(*positional, **arguments)  # noqa: E731  arguments and all
-                result = await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        if is_tracing():
+            with attempt_span(f"task {attempt.task_type}", attempt.traceparent, self._attributes(attempt)):
+                result = await self._invoke(function, attempt, arguments)
+        else:
+            result = await self._invoke(function, attempt, arguments)
         try:
             return function.encode_result(result)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
             raise DoNotRetryError(f"the result cannot be serialised: {exc}") from exc
+
+    async def _invoke(self, function: Runnable, attempt: Attempt, arguments: dict[str, Any]) -> Any:
+        positional = (attempt.context,) if function.takes_context else ()
+        if function.is_async:
+            return await function.function(*positional, **arguments)
+        call = partial(function.function, *positional, **arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
 
     async def _params(self, attempt: Attempt) -> bytes:
         params = attempt.signal.params

@@ -6,16 +6,18 @@ from contextlib import contextmanager
 from typing import Any
 
 
+def is_tracing() -> bool:
+    """Whether the program has loaded OpenTelemetry."""
+    return "opentelemetry.trace" in sys.modules
+
+
 @contextmanager
 def attempt_span(name: str, traceparent: str | None, attributes: dict[str, Any]) -> Iterator[None]:
     """Run a block within a span that goes on from the submit's trace; a retry carries the number of its attempt.
 
-    OpenTelemetry is looked for, not imported: a program that traces has loaded it.
+    Only where ``is_tracing``: OpenTelemetry is looked for, not imported.
     """
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        yield
-        return
+    trace: Any = sys.modules["opentelemetry.trace"]
     context, links = None, []
     if traceparent is not None:
         _, trace_id, span_id, flags = traceparent.split("-")[:4]
