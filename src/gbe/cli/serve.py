@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
 from gbe.connect import open_state, open_transport, task_client
-from gbe.errors import ConfigError
+from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
@@ -24,6 +24,7 @@ from gbe.lifecycle.names import TaskNames
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.sweeper.sweeper import Sweeper
+from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
 
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _METRICS_INTERVAL: Final = 2.0
+_QUEUES_INTERVAL: Final = 10.0
 _LEDGER: Final = "visitors"
 _PORT_PATIENCE: Final = 3.0
 
@@ -85,6 +87,17 @@ async def _count_restarts(engine: EmbeddedEngine) -> None:
         await asyncio.sleep(_METRICS_INTERVAL)
 
 
+async def _measure_queues(tasks: TaskClient) -> None:
+    while True:
+        try:
+            for task_type, (depth, oldest) in (await tasks.queues()).items():
+                metrics.task_queue_depth.labels(task_type).set(depth)
+                metrics.task_oldest_pending.labels(task_type).set(oldest)
+        except (StateError, TransportError) as exc:
+            logger.debug("queues not measured: %s", exc)
+        await asyncio.sleep(_QUEUES_INTERVAL)
+
+
 def worker(settings: Settings, shared: Path, number: int, sock: socket.socket) -> None:
     """One HTTP process of several; runs in a process of its own.
 
@@ -117,7 +130,11 @@ async def _serve_http(
     if "http" not in settings.roles:
         await stop.wait()
         return
-    async with task_client(settings, transport) as tasks:
+    async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
+        if tasks is not None:
+            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
+            stack.callback(measuring.cancel)
         application = build_application(
             transport,
             namespace=settings.namespace,

@@ -34,6 +34,9 @@ def worker(
     concurrency: Annotated[int | None, typer.Option(metavar="N", help="Tasks at a time, per process.")] = None,
     processes: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")] = 1,
     grace: Annotated[str | None, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Answer /metrics there; one process only.")
+    ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
@@ -41,6 +44,7 @@ def worker(
     """Run tasks: the functions of a gbe.App, and the commands and addresses of the configuration."""
     from gbe.cli.worker import supervise, work
     from gbe.config import load
+    from gbe.errors import ConfigError
 
     flags = {
         "data_dir": data_dir,
@@ -50,8 +54,10 @@ def worker(
     }
     settings = load(config, flags=flags)
     if processes == 1:
-        work(app, settings)
+        work(app, settings, metrics)
         return
+    if metrics is not None:
+        raise ConfigError("--metrics: several processes cannot share an address; start them one by one")
     arguments = [] if app is None else [app]
     arguments += [] if config is None else ["--config", str(config)]
     for name, value in flags.items():

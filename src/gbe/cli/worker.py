@@ -18,7 +18,7 @@ from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
-from gbe.metrics import TaskMetrics
+from gbe.metrics import TaskMetrics, serve_alone
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
 
@@ -53,7 +53,7 @@ def load_app(target: str) -> App:
     return app
 
 
-def work(target: str | None, settings: Settings) -> None:
+def work(target: str | None, settings: Settings, metrics_at: str | None = None) -> None:
     """Run one worker until SIGTERM or Ctrl-C.
 
     Raises:
@@ -62,11 +62,23 @@ def work(target: str | None, settings: Settings) -> None:
     logs.configure(settings.log)
     app = App() if target is None else load_app(target)
     app.configure(settings)
+    if metrics_at is not None:
+        _serve_metrics(metrics_at)
     run(_work(app, settings.worker))
     # threads of plain functions that were handed back may go on: they must not hold up the exit
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+def _serve_metrics(address: str) -> None:
+    host, colon, port = address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ConfigError(f"--metrics is {address!r}; expected ADDRESS:PORT, such as 127.0.0.1:9100")
+    try:
+        serve_alone(host or "127.0.0.1", int(port))
+    except OSError as exc:
+        raise ConfigError(f"--metrics {address}: {exc}") from exc
 
 
 async def _work(app: App, config: WorkerConfig) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -92,13 +92,18 @@ class Page:
 
 
 class TaskClient:
-    """Works on tasks of one deployment. ``close`` it when done."""
+    """Works on tasks of one deployment. ``close`` it when done.
+
+    Attributes:
+        on_submit: called with the type of each task that is stored.
+    """
 
     def __init__(self, backend: Backend, types: TypeRegistry) -> None:
         self.backend, self.types = backend, types
         self.store = backend.store()
         self._names, self._clock = backend.names, backend.clock
         self._replies = Replies(backend.transport, backend.names)
+        self.on_submit: Callable[[str], None] = lambda _task_type: None
 
     async def close(self) -> None:
         """Hear of no more ends."""
@@ -163,6 +168,7 @@ class TaskClient:
             await self.backend.state.put(record_key, fields)
         elif not await self.backend.state.update_if(record_key, {"state": None}, fields):
             return await self.store.get(task_type, task_id)
+        self.on_submit(task_type)
         await self.backend.signal(record)
         return record
 
@@ -280,6 +286,20 @@ class TaskClient:
         page = newest[:limit]
         more = len(newest) > limit
         return Page(page, f"{page[-1].created_at}-{page[-1].task_id}" if more else None)
+
+    async def queues(self) -> dict[str, tuple[int, float]]:
+        """Of each type how many signals wait or are in hands, and the age of the oldest in seconds."""
+        names = await self.types.refresh_all()
+        keys = [(name, priority) for name in names for priority in Priority]
+        transport = self.backend.transport
+        lags = await asyncio.gather(
+            *(transport.lag(self._names.queue(*key), self._names.group(key[0])) for key in keys)
+        )
+        found = dict.fromkeys(names, (0, 0.0))
+        for (name, _), lag in zip(keys, lags, strict=True):
+            depth, oldest = found[name]
+            found[name] = (depth + lag.pending + lag.unacknowledged, max(oldest, lag.oldest_age or 0.0))
+        return found
 
     # -- change
 
