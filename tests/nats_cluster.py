@@ -330,8 +330,8 @@ def ids_of(messages: Sequence[StoredMessage]) -> list[str]:
 
 
 def documented_permissions() -> dict[str, list[str]]:
-    """The table of docs/transports.md, as the server's configuration takes it."""
-    text = (Path(__file__).parents[1] / "docs" / "transports.md").read_text()
+    """The table of docs/nats.md, as the server's configuration takes it."""
+    text = (Path(__file__).parents[1] / "docs" / "nats.md").read_text()
     table = text[text.index("| what a client of the account must be allowed") :].partition("\n\n")[0]
     permissions: dict[str, list[str]] = {"publish": [], "subscribe": []}
     for row in table.splitlines()[2:]:

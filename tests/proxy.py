@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Self
 
 _CHUNK = 64 * 1024
+_REMEMBERED = 4096
 
 
 class TcpProxy:
@@ -40,10 +41,20 @@ class TcpProxy:
         for link in list(self._links):
             link.abort()
 
-    def stall(self) -> None:
-        """Forward nothing more on the present connections, and do not close them: a half-open connection."""
+    def stall(self, word: bytes = b"") -> None:
+        """Forward nothing more on the present connections, and do not close them: a half-open connection.
+
+        Args:
+            word: only on those of which the client has said it.
+        """
         for link in self._links:
-            link.flowing.clear()
+            if word in link.said:
+                link.flowing.clear()
+
+    def heal(self) -> None:
+        """Forward again, what was held up first."""
+        for link in self._links:
+            link.flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -71,21 +82,26 @@ class _Link:
     ) -> None:
         self._proxy, self._client, self._target = proxy, client, target
         self._limit = proxy.greeting_bytes
+        self.said = b""  # by the client, its first kilobytes
         self.flowing, self.ended = asyncio.Event(), asyncio.Event()
         self.flowing.set()
 
     async def run(self) -> None:
         pumps = [
-            asyncio.ensure_future(self._pump(self._client[0], self._target[1], None)),
+            asyncio.ensure_future(self._pump(self._client[0], self._target[1], None, listens=True)),
             asyncio.ensure_future(self._pump(self._target[0], self._client[1], self._limit)),
         ]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         self.abort()
         await asyncio.wait(pumps)
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, limit: int | None) -> None:
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, limit: int | None, *, listens: bool = False
+    ) -> None:
         with suppress(OSError):
             while data := await source.read(_CHUNK if limit is None else limit):
+                if listens and len(self.said) < _REMEMBERED:
+                    self.said += data
                 if self._proxy.delay:
                     await asyncio.sleep(self._proxy.delay)
                 await self.flowing.wait()

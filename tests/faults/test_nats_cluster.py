@@ -98,7 +98,7 @@ async def test_a_rolling_restart_disturbs_nobody(cluster: Cluster, nodes: AsyncE
 async def test_the_documented_permissions_are_enough_in_a_cluster(
     tmp_path: Path, nodes: AsyncExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The table of docs/transports.md holds there too, its leaders included."""
+    """The table of docs/nats.md holds there too, its leaders included."""
     user = {"user": USER, "password": PASSWORD, "permissions": documented_permissions()}
     async with Cluster(tmp_path, {"authorization": {"users": [user]}}) as cluster, nodes:
         await everything(await node(nodes, *cluster.servers))

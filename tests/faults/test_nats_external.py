@@ -386,7 +386,7 @@ def least_privilege(server: Server) -> NatsConfig:
 async def test_the_documented_permissions_are_enough_and_none_is_idle(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Every operation works with the table of docs/transports.md, and every subject there is published on."""
+    """Every operation works with the table of docs/nats.md, and every subject there is published on."""
     permissions = documented_permissions()
     seen: set[str] = set()
 

@@ -176,3 +176,17 @@ async def test_a_watch_says_when_the_engine_lost_everything(process: Process) ->
             async with asyncio.timeout(PATIENCE):
                 while await anext(events) != Changed("gbe.b", {"n": b"1"}):
                     pass
+
+
+async def test_impatience_does_not_drown_a_busy_engine(tmp_path: Path) -> None:
+    """Clients that give an attempt far less time than it takes: what they send again must not add up."""
+    with NatsProcess(tmp_path / "nats", sync_interval="always") as process:
+        config = NatsConfig(urls=(process.url,), request_timeout=30.0, retry_after=0.01)
+        async with await NatsStateStore.open(config) as store:
+            keys = [f"gbe.a.{number}" for number in range(600)]
+            await asyncio.gather(*(store.put(key, {"n": b"0", "timeout_at": b"1"}) for key in keys))
+            for step in range(3):
+                changes = {"n": b"%d" % (step + 1)}
+                applied = await asyncio.gather(*(store.update_if(key, {"n": b"%d" % step}, changes) for key in keys))
+                assert all(applied)
+            assert {record.fields["n"] async for record in store.scan("gbe")} == {b"3"}

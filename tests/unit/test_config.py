@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gbe.config import (
     HIDDEN,
@@ -222,11 +224,25 @@ class TestSecrets:
             ("nats://host:4222", "nats://host:4222"),
             ("nats://user:p@host", f"nats://{HIDDEN}@host"),
             ("tls://token@host/x", f"tls://{HIDDEN}@host/x"),
+            ("redis://host:6379/2", "redis://host:6379/2"),
+            ("redis://user:p@host", f"redis://{HIDDEN}@host"),
+            ("rediss://:p@host", f"rediss://{HIDDEN}@host"),
+            ("redis+cluster://user:p@a:1,b:2", f"redis+cluster://{HIDDEN}@a:1,b:2"),
+            ("rediss+cluster://user:p,q@r/s@a,b", f"rediss+cluster://{HIDDEN}@a,b"),
             ("embedded", "embedded"),
         ],
     )
     def test_in_urls(self, text: str, expected: str) -> None:
         assert without_secrets(text) == expected
+
+    @given(
+        st.sampled_from(["redis", "rediss", "redis+cluster", "rediss+cluster"]),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+    )
+    def test_whatever_a_password_holds(self, scheme: str, before: str, behind: str) -> None:
+        text = without_secrets(f"{scheme}://ann:{before}hunter2{behind}@one:1,two:2")
+        assert text == f"{scheme}://{HIDDEN}@one:1,two:2"
 
 
 class TestStreams:

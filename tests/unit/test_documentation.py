@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.nats_cluster import documented_permissions
 
 from gbe.cli.reference import table
+from gbe.config import load
 
 ROOT: Final = Path(__file__).parents[2]
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,3 +26,36 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """The blocks of one kind, with their page's name."""
+    texts = [(page.name, page.read_text(encoding="utf-8")) for page in PAGES]
+    return [
+        (name, block)
+        for name, text in texts
+        for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), blocks("yaml"))
+def test_a_configuration_on_a_page_is_one(name: str, block: str, tmp_path: Path) -> None:
+    """Every key is known, every value is right; the files that it names are there."""
+    (tmp_path / "some.pem").touch()
+    file = tmp_path / "gbe.yaml"
+    file.write_text(re.sub(r"/etc/gbe/[\w.]+", str(tmp_path / "some.pem"), block))
+    load(file, environment={})
+
+
+@pytest.mark.parametrize(("name", "block"), blocks("python"))
+def test_a_program_on_a_page_can_be_read(name: str, block: str) -> None:
+    compile(block, name, "exec")
+
+
+def test_the_servers_configuration_has_the_permissions_of_the_table() -> None:
+    """docs/nats.md says twice what a user may do."""
+    page = (ROOT / "docs" / "nats.md").read_text(encoding="utf-8")
+    listed = page.partition("permissions: {")[2].partition("} }")[0]
+    publish, _, subscribe = listed.partition("subscribe:")
+    for kind, text in (("publish", publish), ("subscribe", subscribe)):
+        assert set(re.findall(r'"([^"]+)"', text)) == set(documented_permissions()[kind])

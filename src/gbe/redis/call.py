@@ -117,6 +117,12 @@ class Call:
         self._future = link.send(self._packed)
         if self._replicas:
             self._waiting = link.send(self._network.wait_command(self._replicas))
+            self._waiting.add_done_callback(_seen)  # nobody asks for it if the command itself was lost
+
+    @property
+    def maybe_done(self) -> bool:
+        """Whether an attempt was sent of which nobody knows what became: what a later one says leaves that open."""
+        return self._maybe_done
 
     async def result(self, deadline: float, *, timed: bool = True) -> Reply:
         """The answer, before ``deadline`` (of the loop's clock).
@@ -140,7 +146,8 @@ class Call:
                         async with asyncio.timeout_at(deadline):
                             reply, is_done = await self._answer()
                     except TimeoutError:
-                        self._maybe_done = True
+                        # one that waits for a connection was not sent
+                        self._maybe_done = self._maybe_done or self._is_connected()
                         self._reason = self._reason or f"Redis at {self._address} did not answer in time"
                         break
                 if is_done:
@@ -154,6 +161,10 @@ class Call:
                 await asyncio.sleep(self._pause * random.uniform(0.7, 1.3))  # noqa: S311  no secret
             self._send()
         raise RedisUnavailableError(self._reason or "no node serves it", maybe_done=self._maybe_done)
+
+    def _is_connected(self) -> bool:
+        use = "wait" if self._replicas else ""
+        return self._address is not None and self._network.link(self._address, use).is_up
 
     async def _answer(self) -> tuple[Reply, bool]:
         """The answer to the attempt under way, and whether it is the last word."""

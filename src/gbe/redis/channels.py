@@ -15,7 +15,7 @@ from hiredis import ReplyError
 from gbe.redis.client import RedisClient
 from gbe.redis.config import Address
 from gbe.redis.connection import PipelinedConnection, connect
-from gbe.redis.errors import LinkLostError, RedisRefusedError, RedisUnavailableError
+from gbe.redis.errors import REFUSED, LinkLostError, RedisRefusedError, RedisUnavailableError, code_of
 from gbe.redis.protocol import pack
 from gbe.redis.topology import slot_of
 
@@ -55,6 +55,7 @@ class Channels:
         self._nodes: dict[Address, _Node] = {}
         self._orphans: dict[bytes, _Channel] = {}  # nobody is known to serve them at this moment
         self._homing: asyncio.Task[None] | None = None
+        self._pause = client.config.reconnect_wait  # doubled at each attempt, until a connection stands
         self._closed = False
 
     async def listen(self, name: bytes, listener: Listener, timeout: float | None = None) -> None:
@@ -113,7 +114,7 @@ class Channels:
             return
         node = self._nodes.get(address)
         if node is None:
-            node = self._nodes[address] = _Node(self._client, address, self._orphan)
+            node = self._nodes[address] = _Node(self._client, address, self._orphan, self._connected)
         node.add(channel)
 
     def _orphan(self, channels: list[_Channel]) -> None:
@@ -129,21 +130,29 @@ class Channels:
             self._homing = asyncio.get_running_loop().create_task(self._home(), name="gbe.redis.channels")
 
     async def _home(self) -> None:
-        pause = self._client.config.reconnect_wait
         while self._orphans:
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_WAIT)
+            await asyncio.sleep(self._pause)
+            self._pause = min(2 * self._pause, _LONGEST_WAIT)
             orphans, self._orphans = self._orphans, {}
             for channel in orphans.values():
                 self._place(channel)
             await asyncio.sleep(0)
 
+    def _connected(self) -> None:
+        self._pause = self._client.config.reconnect_wait
+
 
 class _Node:
     """The connection to one node for the channels that it serves."""
 
-    def __init__(self, client: RedisClient, address: Address, orphan: Callable[[list[_Channel]], None]) -> None:
-        self._client, self._address, self._orphan = client, address, orphan
+    def __init__(
+        self,
+        client: RedisClient,
+        address: Address,
+        orphan: Callable[[list[_Channel]], None],
+        connected: Callable[[], None],
+    ) -> None:
+        self._client, self._address, self._orphan, self._connected = client, address, orphan, connected
         self._channels: dict[bytes, _Channel] = {}
         self._asked: deque[tuple[str, bytes]] = deque()  # what was sent and not answered yet, in this order
         self._outbox: list[bytes] = []
@@ -261,17 +270,24 @@ class _Node:
         channel = self._channels.get(name)
         if channel is None:
             return
+        self._connected()
         if channel.confirmed.done():
             channel.tell(None)  # it was away for a while
         else:
             channel.confirmed.set_result(None)
 
     def _refused(self, reply: ReplyError) -> None:
-        """``MOVED``, ``CLUSTERDOWN``, …: the answer to the first command that has none."""
+        """``MOVED``, ``CLUSTERDOWN``, ``NOPERM``, …: the answer to the first command that has none."""
         command, name = self._asked.popleft() if self._asked else ("", b"")
-        if command == _JOIN:
-            logger.debug("subscription refused: %s", reply)
-            self._moved_away(name)
+        if command != _JOIN:
+            return
+        channel = self._channels.get(name)
+        if code_of(reply) in REFUSED and channel is not None:
+            logger.warning("Redis refuses wake-ups: %s", reply, extra={"channel": name.decode(errors="replace")})
+            if not channel.confirmed.done():
+                channel.confirmed.set_exception(RedisRefusedError(f"Redis at {self._address}: {reply}"))
+                channel.confirmed.exception()  # perhaps nobody waits any more
+        self._moved_away(name)
 
     def _moved_away(self, name: bytes) -> None:
         """The channel's slot is served by another node now."""

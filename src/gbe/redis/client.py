@@ -5,7 +5,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from hiredis import ReplyError
@@ -46,6 +46,7 @@ class RedisClient:
         self._refreshed_at = float("-inf")
         self._clock_offset = 0.0
         self._closed = False
+        self.on_lost: Callable[[], None] = lambda: None  # a connection has ended: its server may have forgotten things
 
     @classmethod
     async def open(cls, config: RedisConfig) -> Self:
@@ -81,17 +82,20 @@ class RedisClient:
             raise RedisRefusedError("this server is a replica, which stores nothing: name its master")
         if not self.is_cluster:
             self.topology.replicas = int(info.get("connected_slaves", "0"))
+        policy = info.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and info.get("maxmemory", "0") != "0":
+            logger.warning("Redis may drop what is stored: its maxmemory-policy is %s, set it to noeviction", policy)
         await self.measure_clock(limit - time.monotonic())
 
     async def measure_clock(self, timeout: float) -> None:
-        """Learn how far the server's clock is from ours."""
-        before = time.time()
+        """Learn how far the server's clock is from ours: from the one that nobody can set."""
+        before = time.monotonic()
         seconds, micros = await self.call_anywhere("TIME", timeout=timeout)
-        self._clock_offset = int(seconds) + int(micros) / 1e6 - (before + time.time()) / 2
+        self._clock_offset = int(seconds) + int(micros) / 1e6 - (before + time.monotonic()) / 2
 
     def now_ms(self) -> int:
         """The server's wall-clock time, as near as we know it, unix milliseconds."""
-        return int((time.time() + self._clock_offset) * 1000)
+        return int((time.monotonic() + self._clock_offset) * 1000)
 
     async def close(self) -> None:
         """Close every connection; what waits fails with ``RedisClosedError``. Safe to repeat."""
@@ -125,10 +129,19 @@ class RedisClient:
         return await Call(self, command, self._any_address).result(self._deadline(timeout))
 
     async def run(
-        self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument] = (), *, timeout: float | None = None
+        self,
+        script: Script,
+        keys: Sequence[bytes],
+        arguments: Sequence[Argument] = (),
+        *,
+        timeout: float | None = None,
+        replicas: int = 0,
     ) -> Any:
-        """Run a script on the node that owns its keys, which lie in one slot; raises as ``call`` does."""
-        return await self.begin(script, keys, arguments, slot_of(keys[0])).result(self._deadline(timeout))
+        """Run a script on the node that owns its keys, which lie in one slot; raises as ``call`` does.
+
+        ``replicas`` as in ``begin``.
+        """
+        return await self.begin(script, keys, arguments, slot_of(keys[0]), replicas).result(self._deadline(timeout))
 
     def begin(
         self, script: Script, keys: Sequence[bytes], arguments: Sequence[Argument], slot: int, replicas: int = 0
@@ -155,8 +168,11 @@ class RedisClient:
         links = self._links if not use else self._waiting_links
         found = links.get(address)
         if found is None:
-            found = links[address] = Link(self.config, address)
+            found = links[address] = Link(self.config, address, self._lost)
         return found
+
+    def _lost(self) -> None:
+        self.on_lost()  # whatever it is by now
 
     def wait_command(self, replicas: int) -> bytes:
         """``WAIT`` for less time than a connection may be silent; it is asked again, and says how many are behind."""

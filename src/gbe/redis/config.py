@@ -25,14 +25,13 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a URL says: ``redis[s][+cluster]://[user[:password]@]host[:port][,host[:port]…][/database]``."""
+    """What a URL says: ``redis[s][+cluster]://[user[:password]@]host[:port][,host[:port]…]``."""
 
     addresses: tuple[Address, ...]
     is_cluster: bool
     is_tls: bool
     user: str | None = None
     password: str | None = field(default=None, repr=False)
-    database: int = 0
 
 
 def is_redis_url(text: str) -> bool:
@@ -48,21 +47,21 @@ def parse_url(url: str) -> Endpoint:
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in SCHEMES:
-        raise ConfigError(f"redis: {scheme[:20]!r} is no scheme of Redis; expected {', '.join(SCHEMES)}")
+        raise ConfigError(f"redis: the URL has no scheme of Redis; expected {', '.join(SCHEMES)}")
     is_cluster = scheme.endswith("+cluster")
     credentials, _, hosts = rest.rpartition("@")
     hosts, _, path = hosts.partition("/")
     user, _, password = credentials.partition(":")
     if not re.fullmatch(r"\d*", path):
         raise ConfigError("redis: the path of the URL is the number of a database, such as /0")
-    database = int(path or 0)
-    if is_cluster and database:
-        raise ConfigError("redis: a cluster has database 0 only; leave the path of the URL out")
+    if int(path or 0):
+        # channels belong to the server, not to a database: two of them would hear each other
+        raise ConfigError("redis: gbe uses database 0; several environments on one server take a `namespace` each")
     addresses = tuple(_address(part) for part in hosts.split(","))
     if len(addresses) > 1 and not is_cluster:
         raise ConfigError("redis: several hosts make a cluster; expected redis+cluster:// (or rediss+cluster://)")
     return Endpoint(
-        addresses, is_cluster, scheme.startswith("rediss"), unquote(user) or None, unquote(password) or None, database
+        addresses, is_cluster, scheme.startswith("rediss"), unquote(user) or None, unquote(password) or None
     )
 
 

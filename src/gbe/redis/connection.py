@@ -62,7 +62,8 @@ async def connect(config: RedisConfig, address: Address) -> PipelinedConnection:
     """Open a connection to a node.
 
     Raises:
-        LinkLostError: nobody there, no answer in time, a certificate that does not fit.
+        LinkLostError: nobody there, no answer in time, a certificate that does not fit, or credentials of a provider
+            that are wrong at this moment.
         RedisRefusedError: the credentials are wrong, or the user lacks a permission.
         ConfigError: the credential provider cannot be loaded.
     """
@@ -76,7 +77,10 @@ async def connect(config: RedisConfig, address: Address) -> PipelinedConnection:
         raise LinkLostError(f"Redis at {address} does not answer{hint}", sent=False) from exc
     except (AuthenticationError, NoPermissionError) as exc:
         connection.abort()
-        raise RedisRefusedError(f"Redis at {address} refuses the credentials: {exc}") from exc
+        reason = f"Redis at {address} refuses the credentials: {exc}"
+        if config.credential_provider is not None:  # it may have others the next time: they rotate
+            raise LinkLostError(reason, sent=False) from exc
+        raise RedisRefusedError(reason) from exc
     except (RedisError, OSError, ValueError) as exc:
         connection.abort()
         raise LinkLostError(f"Redis at {address}: {described(exc)}", sent=False) from exc
@@ -92,7 +96,6 @@ def make(config: RedisConfig, address: Address) -> PipelinedConnection:
     options: dict[str, Any] = {
         "host": address.host,
         "port": address.port,
-        "db": endpoint.database,
         "client_name": re.sub(r"\s", "-", config.name),
         "socket_timeout": None,  # deadlines and dead peers are the link's business
         "socket_connect_timeout": min(config.connect_timeout, config.stall_timeout),

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from gbe.redis.config import Address, RedisConfig
@@ -22,10 +23,14 @@ class Link:
 
     Answers come in the order of the commands. A connection that answers nothing for ``stall_timeout`` is given up, so
     that one that is half open does not hold anybody until the deadline.
+
+    Args:
+        on_lost: called when a connection has ended.
     """
 
-    def __init__(self, config: RedisConfig, address: Address) -> None:
+    def __init__(self, config: RedisConfig, address: Address, on_lost: Callable[[], object]) -> None:
         self.address = address
+        self._on_lost = on_lost
         self.is_up = False
         self._config = config
         self._loop = asyncio.get_running_loop()
@@ -110,6 +115,7 @@ class Link:
             writing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await writing
+            self._on_lost()
             self._fail(LinkLostError(f"Redis at {self.address}: {reason}", sent=True))
 
     _watchdog: asyncio.TimerHandle

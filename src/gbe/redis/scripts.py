@@ -20,6 +20,12 @@ class Script:
         object.__setattr__(self, "sha", digest)
 
 
-def script(body: str, *, writes: bool = True) -> Script:
-    """A script with its first line; one that writes nothing may run where writes are refused."""
-    return Script(f"#!lua{'' if writes else ' flags=no-writes'}\n{body.strip()}\n")
+def script(body: str, *, writes: bool = True, without_room: bool = False) -> Script:
+    """A script with its first line.
+
+    Args:
+        writes: one that writes nothing may run where writes are refused.
+        without_room: it may run when the server's memory is used up: it makes room, or takes next to none.
+    """
+    flags = " flags=no-writes" if not writes else " flags=allow-oom" if without_room else ""
+    return Script(f"#!lua{flags}\n{body.strip()}\n")

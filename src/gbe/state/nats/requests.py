@@ -1,12 +1,11 @@
 """Questions to the engine and conditional writes, over the connection's one reply subscription.
 
-A question that goes unanswered is asked again. A write that goes unanswered is sent again too, and must not be
-applied twice nor be taken for a stranger's: it carries a ``Nats-Msg-Id``, and a repetition goes as an atomic batch of
-its own, because for a batch the engine looks for known ids *before* it compares the last sequence (for a single
-message it compares first: tried on 2.15.1). So the answer to a repetition tells the three cases apart: stored now,
-stored before (duplicate), somebody else was first (wrong last sequence).
-
-Batches are for repetitions only: one costs the engine four milliseconds, whatever its size (2.15.1).
+A question that goes unanswered is asked again, each time after a longer wait. A write that goes unanswered is sent
+again too, and must not be applied twice nor be taken for a stranger's: it carries a ``Nats-Msg-Id``. When a repetition
+is told that somebody else was first, that may have been its own first copy. The stored message carries its id, so
+reading it tells, unless it has been overwritten already. Then the repetition goes once more as an atomic batch of its
+own, because for a batch the engine looks for known ids *before* it compares the last sequence (for a single message it
+compares first: tried on 2.15.1). Batches are for that rare case only: one costs the engine four milliseconds.
 """
 
 import asyncio
@@ -113,9 +112,16 @@ class Requests:
     # -- one exchange
 
     async def exchange(
-        self, subject: str, make: Callable[[str], bytes], deadline: float, until: Callable[[list[Msg]], bool]
+        self,
+        subject: str,
+        make: Callable[[str], bytes],
+        deadline: float,
+        until: Callable[[list[Msg]], bool],
+        patience: float,
     ) -> list[Msg]:
         """Send what ``make`` builds for a reply subject; the replies, once ``until`` is true of them.
+
+        ``patience`` is how many seconds to wait for them, within the deadline.
 
         Raises:
             TimeoutError, LostReplyError: they did not come; the engine may have got it.
@@ -143,8 +149,7 @@ class Requests:
         reply = connection.expect(on_reply)
         self._waiting[reply] = future
         self._refusable[reply] = (subject.lower(), future)
-        patience = min(deadline - loop.time(), connection.config.retry_after)
-        timer = loop.call_later(max(patience, 0.001), give_up)
+        timer = loop.call_later(max(min(deadline - loop.time(), patience), 0.001), give_up)
         connection.write(make(reply))
         try:
             return await future
@@ -174,7 +179,7 @@ class Requests:
     ) -> list[Msg]:
         """Ask until it is answered. Raises ``StateUnavailableError`` when the deadline has passed."""
         deadline = self.deadline()
-        reason = "the engine did not answer in time"
+        reason, patience = "the engine did not answer in time", self._connection.config.retry_after
         while True:
             try:
                 replies = await self.exchange(
@@ -182,9 +187,12 @@ class Requests:
                     lambda reply: plain_frame(subject, reply, body),
                     deadline,
                     lambda replies: status_of(replies[-1]) == "503" or until(replies[-1]),
+                    patience,
                 )
-            except (TimeoutError, LostReplyError):
+            except LostReplyError:
                 pass
+            except TimeoutError:
+                patience *= 2  # it may be busy: to ask it more often does not help
             else:
                 if status_of(replies[-1]) != "503":
                     return replies
@@ -195,7 +203,9 @@ class Requests:
 
     async def last(self, key: str) -> Stored:
         """A record's last message, as every confirmed write left it."""
-        subject = self._names.record(key)
+        return await self._last_on(self._names.record(key))
+
+    async def _last_on(self, subject: str) -> Stored:
         if self._connection.is_clustered:  # a replica may lag; only the leader knows
             return await self._last_of_leader(subject)
         (msg,) = await self.ask("read", f"$JS.API.DIRECT.GET.{self._names.stream}.{subject}", b"")
@@ -259,21 +269,26 @@ class Requests:
                 await self.write(entry, None, deadline)
             entries = ()
         condition = "" if expected is None else f"Nats-Expected-Last-Subject-Sequence: {expected}\r\n"
-        headers = f"{MESSAGE_ID}: {self._id_prefix}-{next(self._ids)}\r\n{condition}{record.headers}"
-        unanswered, reason = 0, "no connection to the engine"
+        write_id = f"{self._id_prefix}-{next(self._ids)}"
+        headers = f"{MESSAGE_ID}: {write_id}\r\n{condition}{record.headers}"
+        unanswered, is_probe, reason = 0, False, "no connection to the engine"
+        patience = self._connection.config.retry_after
         deadline = min(deadline, asyncio.get_running_loop().time() + _LONGEST_WRITE)
         while True:
-            message = Message(record.subject, headers + (self._as_batch() if unanswered else ""), record.body)
+            message = Message(record.subject, headers + (self._as_batch() if is_probe else ""), record.body)
             try:
                 replies = await self.exchange(
                     record.subject,
                     lambda reply, message=message: b"".join(_framed(m, reply) for m in (*entries, message)),  # type: ignore[misc]
                     deadline,
                     lambda replies: len(replies) > len(entries),
+                    patience,
                 )
-            except (TimeoutError, LostReplyError):
+            except (TimeoutError, LostReplyError) as exc:
                 unanswered += 1
                 reason = "the engine did not answer in time"
+                if isinstance(exc, TimeoutError):
+                    patience *= 2  # it may be busy: to send more does not help
             except StateUnavailableError as exc:
                 if not unanswered:
                     raise
@@ -286,7 +301,12 @@ class Requests:
                             await self.write(entry, None, deadline)
                     return 0 if unanswered or error is not None else _ack_decoder.decode(replies[-1].data).seq
                 if error.err_code in WRONG_LAST_SEQUENCE:
-                    return None
+                    if is_probe or not unanswered:
+                        return None
+                    if (await self._last_on(record.subject)).write == write_id:
+                        return 0
+                    is_probe = True
+                    continue
                 reason = f"the engine refuses: {error.description} ({error.err_code})"
                 if not _may_pass(error):
                     raise StateError(f"write: {reason}")

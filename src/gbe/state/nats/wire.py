@@ -49,11 +49,13 @@ class Stored:
         sequence: what a compare-and-set compares; 0 if the subject has no message.
         fields: ``None`` if the record is not there.
         expires: unix milliseconds, ``None`` for a record without an end.
+        write: the id of the write that stored it.
     """
 
     sequence: int
     fields: dict[str, bytes] | None
     expires: int | None = None
+    write: str = ""
 
 
 NOTHING: Final = Stored(0, None)
@@ -117,9 +119,10 @@ def decode(body: bytes) -> dict[str, bytes] | None:
 def stored(body: bytes, headers: Mapping[str, str], sequence: int) -> Stored:
     """A record's message as a value."""
     if OPERATION in headers or MARKER in headers:
-        return Stored(sequence, None)
+        return Stored(sequence, None, None, headers.get(MESSAGE_ID, ""))
     expires = headers.get(EXPIRES, "")
-    return Stored(sequence, decode(body), int(expires) if expires.isascii() and expires.isdigit() else None)
+    ends = int(expires) if expires.isascii() and expires.isdigit() else None
+    return Stored(sequence, decode(body), ends, headers.get(MESSAGE_ID, ""))
 
 
 def parse_headers(block: bytes) -> dict[str, str]:

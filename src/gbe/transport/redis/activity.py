@@ -56,6 +56,7 @@ class Activity:
     def open(self) -> None:
         """Start looking."""
         loop = asyncio.get_running_loop()
+        self._client.on_lost = self.forget_marks
         self._tasks = [
             loop.create_task(self._poll_forever(), name="gbe.redis.activity"),
             loop.create_task(self._forget_forever(), name="gbe.redis.forget"),
@@ -115,7 +116,8 @@ class Activity:
         sent_at = self._loop.time()
         subjects = list(marking.subjects)
         try:
-            await self._client.run(MARK, [keys.subjects_index(*bucket)], subjects)
+            replicas = self._client.config.wait_replicas
+            await self._client.run(MARK, [keys.subjects_index(*bucket)], subjects, replicas=replicas)
         except (RedisFailedError, ReplyError) as exc:
             marking.error = exc
         except BaseException:
@@ -127,6 +129,10 @@ class Activity:
                 self._marked[subject] = sent_at
         finally:
             marking.finished.set()
+
+    def forget_marks(self) -> None:
+        """A server may have lost what it was told: mark everything again."""
+        self._marked, self._marked_before = {}, {}
 
     def _turn(self, now: float) -> None:
         """Forget old marks, in two generations: what is remembered is what was used in the last seconds."""

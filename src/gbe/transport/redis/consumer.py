@@ -151,8 +151,8 @@ class _Outbox:
     async def flushed(self) -> None:
         """Wait until everything that was answered before has arrived, or cannot."""
         self.flush()
-        while self.sending:
-            await asyncio.wait(self.sending)
+        if self.sending:
+            await asyncio.wait(set(self.sending))  # those that follow are not waited for: they might never end
 
 
 class RedisConsumption(Consumption):
@@ -475,7 +475,7 @@ class RedisConsumption(Consumption):
         except ReplyError as exc:
             if not is_missing_group(exc):
                 raise
-            return await self._groups.ensure_on(self.subscription, subject)
+            return await self._groups.restore(self.subscription, self.group, subject)
         if not reply:
             return False
         entries = reply[0][1]
@@ -507,7 +507,7 @@ class RedisConsumption(Consumption):
         except ReplyError as exc:
             if not is_missing_group(exc):
                 raise
-            await self._groups.ensure_on(self.subscription, subject)
+            await self._groups.restore(self.subscription, self.group, subject)
             return False
         expires_at = time.monotonic() + self.options.ack_timeout
         for entry_id, count, is_given_up, fields in found:

@@ -7,7 +7,10 @@ from collections.abc import Coroutine
 from typing import Final
 
 from gbe.envelope import Envelope
+from gbe.errors import PublishOutcomeUnknownError
 from gbe.redis.client import RedisClient
+from gbe.redis.errors import RedisClosedError, RedisFailedError
+from gbe.redis.protocol import Argument, ReplyError
 from gbe.transport.redis import keys
 from gbe.transport.redis.activity import Activity
 from gbe.transport.redis.limits import Limits, Stored
@@ -46,7 +49,10 @@ class Delays:
     async def add(
         self, stream: Stream, envelope: Envelope, due: int, idempotency_key: str | None, timeout: float
     ) -> str:
-        """Store a message that is due later (unix ms); its id, or that of its first copy. Raises as the client does."""
+        """Store a message that is due later (unix ms); its id, or that of its first copy.
+
+        Raises as the client does, and ``PublishOutcomeUnknownError``.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         names = keys.keys_of(envelope.subject)
@@ -54,15 +60,27 @@ class Delays:
         if idempotency_key is not None:
             records.append(names.dedup("k", idempotency_key))
         kept = max(stream.window_ms, due - self._client.now_ms() + stream.window_ms)
-        first: bytes = await self._client.run(
-            DELAY,
-            [names.delayed, names.later, *records],
-            [envelope.id, due, envelope.timestamp, envelope.traceparent or "", envelope.payload, kept],
-            timeout=deadline - loop.time(),
-        )
-        # also for a repetition: the first attempt may have ended between the two
-        plan = self._index(envelope.subject)
-        await self._client.run(PLAN_DELAY, plan, [envelope.subject, due], timeout=deadline - loop.time())
+        replicas, is_stored = self._client.config.wait_replicas, False
+        arguments: list[Argument] = [
+            envelope.id,
+            due,
+            envelope.timestamp,
+            envelope.traceparent or "",
+            envelope.payload,
+            kept,
+        ]
+        call = self._client.begin(DELAY, [names.delayed, names.later, *records], arguments, names.slot, replicas)
+        try:
+            first: bytes = await call.result(deadline)
+            is_stored = True
+            # also for a repetition: the first attempt may have ended between the two
+            plan = self._index(envelope.subject)
+            left = deadline - loop.time()
+            await self._client.run(PLAN_DELAY, plan, [envelope.subject, due], timeout=left, replicas=replicas)
+        except (RedisFailedError, ReplyError) as exc:
+            if (is_stored or call.maybe_done) and not isinstance(exc, RedisClosedError):
+                raise PublishOutcomeUnknownError(envelope.subject, envelope.id) from exc
+            raise
         if due - self._client.now_ms() <= _LOOK_AHEAD_MS:
             self._plan(envelope.subject, due)
         return first.decode() or envelope.id

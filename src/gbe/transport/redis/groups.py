@@ -13,7 +13,7 @@ from gbe.transport.redis import keys, wire
 from gbe.transport.redis.activity import Activity
 from gbe.transport.redis.errors import translated
 from gbe.transport.redis.history import History
-from gbe.transport.redis.scripts import COUNT, ENSURE_GROUP, LAG
+from gbe.transport.redis.scripts import COUNT, ENSURE_GROUP, LAG, REGISTER
 from gbe.transport.redis.streams import Stream, StreamRegistry
 
 _CLOCK_MARGIN_MS: Final = 60_000
@@ -86,11 +86,17 @@ class Groups:
     async def _register(self, subscription: Subscription, group: str, streams: Iterable[Stream]) -> None:
         field = _field(group, subscription.pattern)
         for stream in streams:
-            await self._client.call("HSETNX", keys.groups_index(stream.name), field, subscription.begins)
+            await self._client.run(REGISTER, [keys.groups_index(stream.name)], [field, subscription.begins])
 
     async def ensure_on(self, subscription: Subscription, subject: str) -> bool:
         """Make sure that the group is known on a subject; whether there is a stream. Raises as the client does."""
         return await self._ensure_on(subscription, subject, subscription.begins)
+
+    async def restore(self, subscription: Subscription, group: str, subject: str) -> bool:
+        """As ``ensure_on``, for a group that was known there: the engine has lost it, and perhaps all it had."""
+        streams = await self._streams.required(subscription.pattern)
+        await self._register(subscription, group, streams)
+        return await self.ensure_on(subscription, subject)
 
     async def _ensure_on(self, subscription: Subscription, subject: str, begins: str) -> bool:
         arguments: list[Argument] = [subscription.name, begins, int(subscription.is_literal)]

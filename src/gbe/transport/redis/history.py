@@ -140,6 +140,17 @@ class History:
                     if found:
                         return wire.position_of(found)
                     begin = wire.after(wire.position_of(reached)) if reached else ""
+            return await self._find_nameless(subject, message_id)
+
+    async def _find_nameless(self, subject: str, message_id: str) -> Position | None:
+        """A message that another program stored without an id: the one it was given says where it lies."""
+        place = wire.place_named(message_id)
+        if place is None:
+            return None
+        only = wire.entry_id(place)
+        for entry in await self._client.call("XRANGE", keys.keys_of(subject).stream, only, only):
+            if wire.entry_envelope(subject, entry[0], entry[1]).id == message_id:
+                return place
         return None
 
     async def newest(self, subject: str) -> Position:

@@ -17,7 +17,7 @@ _FRESH: Final = 5.0
 _VALID: Final = 20.0
 """Seconds that may lie between a mark and a reading that relies on it."""
 _FORGET_MS: Final = 60_000
-_AGAIN_MS: Final = 30_000
+_AGAIN_MS: Final = 30_000  # at the latest, until the next look where a reading may still rely on a mark
 _MOST_DUE: Final = 200
 _MOST_KNOWN: Final = 65_536
 
@@ -54,4 +54,5 @@ class Inflight:
 
     async def done(self, subject: str) -> None:
         """Nothing is unanswered there; raises as the client does."""
-        await self._client.run(INFLIGHT_DONE, [self._index, self._marks], [subject, _FORGET_MS, _AGAIN_MS])
+        again = min(_AGAIN_MS, self._timeout_ms)
+        await self._client.run(INFLIGHT_DONE, [self._index, self._marks], [subject, _FORGET_MS, again])

@@ -16,6 +16,7 @@ from gbe.transport.redis.streams import Stream
 MESSAGE_OVERHEAD: Final = 64
 """Bytes that a stored message takes besides subject and payload, roughly."""
 _PAGE: Final = 500
+_LINES: Final = 5_000  # in one script
 
 
 class Stored(NamedTuple):
@@ -63,7 +64,10 @@ class Limits:
         for subject in subjects:
             found += await self._entries(subject)
         found.sort(key=lambda message: wire.position_of(message.entry_id.encode()))
-        await self._client.run(OPEN_LEDGER, names, [message.line() for message in found])
+        lines = [message.line() for message in found]
+        await self._client.run(OPEN_LEDGER, names, lines[:_LINES])
+        for begin in range(_LINES, len(lines), _LINES):  # without a limit, so nothing is given up before all is known
+            await self._client.run(ACCOUNT, names, [0, 0, *lines[begin : begin + _LINES]])
 
     async def close_ledger(self, stream: Stream) -> None:
         """Count no more: the stream has lost its last limit."""

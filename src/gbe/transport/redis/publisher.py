@@ -19,7 +19,6 @@ from gbe.errors import (
 )
 from gbe.redis.call import Call
 from gbe.redis.client import RedisClient
-from gbe.redis.errors import RedisUnavailableError
 from gbe.redis.protocol import Argument
 from gbe.transport.redis import keys
 from gbe.transport.redis.activity import Activity, Marking
@@ -269,8 +268,7 @@ class _Batch:
 
     def fail(self, error: TransportError) -> None:
         """Tell the callers that the batch could not be stored, or that nobody knows."""
-        cause = error.__cause__
-        maybe_done = isinstance(cause, RedisUnavailableError) and cause.maybe_done
+        maybe_done = self.call.maybe_done and not isinstance(error, TransportClosedError)
         for publication in self.publications:
             publication.sent = maybe_done
             if maybe_done:

@@ -3,6 +3,9 @@
 Two names of consumers serve all members of a group: ``active`` holds what is delivered and not answered, ``waiting``
 what was refused and may come back later. A delivery is known by its count: nothing a former holder says about an
 earlier one counts. So no consumer is left behind when a process ends.
+
+A server without room takes no new message. What is stored is delivered, answered and trimmed all the same: otherwise
+nobody could make room.
 """
 
 from typing import Final
@@ -17,42 +20,34 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# Entries that are too old go at once and exactly, and groups that had not seen them yet are moved along: otherwise
-# Redis goes on counting them as lag.
-_FORGET: Final = """
-local function forget(key, minid)
-    if redis.call('EXISTS', key) == 0 then return 0 end
-    local removed = redis.call('XTRIM', key, 'MINID', '=', minid)
-    if removed == 0 then return 0 end
+# Entries that go take groups that had not seen them along: otherwise Redis goes on counting them as lag, and as
+# unanswered.
+_SETTLE: Final = """
+local function settle(key)
     local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
     local info = {}
     local flat = redis.call('XINFO', 'STREAM', key)
     for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
-    local read = string.format('%.0f', info['entries-added'] - info['length'])
-    local border
-    if first then
-        local ms, seq = first[1]:match('^(%d+)-(%d+)$')
-        if seq == '0' then border = string.format('%.0f-18446744073709551615', tonumber(ms) - 1)
-        else border = ms .. '-' .. string.format('%.0f', tonumber(seq) - 1) end
-    else
-        border = info['last-generated-id']
-    end
+    local read = info['entries-added'] - info['length']
+    local gone_until = first and '(' .. first[1] or '+'
     for _, flat_group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
         local group = {}
         for i = 1, #flat_group, 2 do group[flat_group[i]] = flat_group[i + 1] end
         local behind = redis.call('XRANGE', key, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)[1]
         local unread = (behind == nil and first == nil) or (behind ~= nil and first ~= nil and behind[1] == first[1])
-        if unread then
-            redis.call('XGROUP', 'SETID', key, group['name'], border, 'ENTRIESREAD', read)
+        if unread and group['entries-read'] ~= read then
+            redis.call(
+                'XGROUP', 'SETID', key, group['name'], group['last-delivered-id'],
+                'ENTRIESREAD', string.format('%.0f', read)
+            )
         end
         -- what is gone can no longer be answered
         while true do
-            local gone = redis.call('XPENDING', key, group['name'], '-', '(' .. minid, 100)
+            local gone = redis.call('XPENDING', key, group['name'], '-', gone_until, 100)
             if #gone == 0 then break end
             for _, entry in ipairs(gone) do redis.call('XACK', key, group['name'], entry[1]) end
         end
     end
-    return removed
 end
 """
 
@@ -99,7 +94,13 @@ for at = 7, #ARGV, 5 do
         if type(last) == 'table' then
             -- the clock stepped back, or another program numbers its entries differently: the server knows better
             entry[slot] = '*'
-            last = redis.call(unpack(entry))
+            last = redis.pcall(unpack(entry))
+            if type(last) == 'table' then
+                -- not stored, so not known: or a repetition would be confirmed
+                redis.call('DEL', KEYS[record])
+                if has_key then redis.call('DEL', KEYS[record + 1]) end
+                return last
+            end
         end
         place = place + 1
         results[#results + 1] = wants and last or ''
@@ -122,7 +123,8 @@ local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 local place = newest and newest[1] or '0-0'
 redis.call('SPUBLISH', '{' .. KEYS[1] .. '}:wake', 'v' .. place .. ' ' .. ARGV[1])
 return place
-"""
+""",
+    without_room=True,
 )
 
 DELAY: Final[Script] = script(
@@ -134,9 +136,10 @@ for k = 3, #KEYS do
     local first = redis.call('GET', KEYS[k])
     if first then return first end
 end
-for k = 3, #KEYS do redis.call('SET', KEYS[k], ARGV[1], 'PX', ARGV[6]) end
 redis.call('HSET', KEYS[2], ARGV[1], cmsgpack.pack({ARGV[3], ARGV[4], ARGV[5]}))
 redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+-- last: a record of what could not be stored would have a repetition confirmed
+for k = 3, #KEYS do redis.call('SET', KEYS[k], ARGV[1], 'PX', ARGV[6]) end
 return ''
 """
 )
@@ -174,7 +177,8 @@ if last then
 end
 local following = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
 return {stored, following[2] or '', #due}
-"""
+""",
+    without_room=True,
 )
 
 MARK: Final[Script] = script(
@@ -187,7 +191,8 @@ for i, subject in ipairs(ARGV) do
 end
 if #fresh > 0 then redis.call('SPUBLISH', KEYS[1], table.concat(fresh, ' ')) end
 return now
-"""
+""",
+    without_room=True,
 )
 
 ACTIVE_SINCE: Final[Script] = script(
@@ -206,7 +211,8 @@ UNMARK: Final[Script] = script(
 -- KEYS: an index by score; ARGV: member, score. Removes it if it still has that score.
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 return 0
-"""
+""",
+    without_room=True,
 )
 
 PLAN_DELAY: Final[Script] = script(
@@ -215,7 +221,8 @@ PLAN_DELAY: Final[Script] = script(
 local time = redis.call('TIME')
 redis.call('HSET', KEYS[2], ARGV[1], time[1] .. '.' .. time[2])
 return redis.call('ZADD', KEYS[1], 'LT', ARGV[2], ARGV[1])
-"""
+""",
+    without_room=True,
 )
 
 DELAYS_DUE: Final[Script] = script(
@@ -240,7 +247,8 @@ else
     redis.call('HDEL', KEYS[2], ARGV[1])
 end
 return 1
-"""
+""",
+    without_room=True,
 )
 
 CLAIM: Final[Script] = script(
@@ -279,7 +287,8 @@ if #found < limit then
 end
 local following = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
 return {found, following[2] or '', redis.call('XPENDING', key, group)[1], now}
-"""
+""",
+    without_room=True,
 )
 
 GIVE_BACK: Final[Script] = script(
@@ -301,7 +310,8 @@ for at = 2, #ARGV, 4 do
 end
 if at_once then redis.call('SPUBLISH', '{' .. key .. '}:wake', 'r') end
 return returned
-"""
+""",
+    without_room=True,
 )
 
 EXTEND: Final[Script] = script(
@@ -318,7 +328,8 @@ for at = 2, #ARGV, 2 do
     end
 end
 return extended
-"""
+""",
+    without_room=True,
 )
 
 MARK_INFLIGHT: Final[Script] = script(
@@ -330,7 +341,8 @@ for i = 2, #ARGV do
     redis.call('HSET', KEYS[2], ARGV[i], now)
 end
 return now
-"""
+""",
+    without_room=True,
 )
 
 INFLIGHT_DUE: Final[Script] = script(
@@ -340,7 +352,8 @@ INFLIGHT_DUE: Final[Script] = script(
 local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, subject in ipairs(due) do redis.call('ZADD', KEYS[1], now + ARGV[2], subject) end
 return due
-"""
+""",
+    without_room=True,
 )
 
 INFLIGHT_DONE: Final[Script] = script(
@@ -355,7 +368,8 @@ else
     redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1])
 end
 return 0
-"""
+""",
+    without_room=True,
 )
 
 TRIM: Final[Script] = script(
@@ -388,27 +402,32 @@ for i = 2, #ARGV do
     if not present[ARGV[i]] then return 0 end
 end
 return redis.call('XTRIM', key, 'MINID', '=', minid)
-"""
+""",
+    without_room=True,
 )
 
 EVICT: Final[Script] = script(
-    _FORGET
+    _SETTLE
     + """
 -- KEYS: stream; ARGV: entry id ahead of which to remove, whatever groups have to say: a limit of the stream
-return forget(KEYS[1], ARGV[1])
-"""
+local removed = redis.call('XTRIM', KEYS[1], 'MINID', '=', ARGV[1])
+if removed > 0 then settle(KEYS[1]) end
+return removed
+""",
+    without_room=True,
 )
 
 LAG: Final[Script] = script(
     _NOW
-    + _FORGET
+    + _SETTLE
     + """
 -- KEYS: stream; ARGV: group, where it begins if it is not there, ms of age at which messages go (0: never)
 -- returns: pending or -1 for "count them", unacknowledged, unix ms of the oldest of both or 0, the id to count behind,
 --          the server's time
 local key = KEYS[1]
 if redis.call('EXISTS', key) == 0 then return {0, 0, 0, '', now} end
-if tonumber(ARGV[3]) > 0 then forget(key, string.format('%.0f-0', now - ARGV[3])) end
+if tonumber(ARGV[3]) > 0 then redis.call('XTRIM', key, 'MINID', '=', string.format('%.0f-0', now - ARGV[3])) end
+settle(key)
 local group
 for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
     local info = {}
@@ -429,7 +448,8 @@ if group then
     if held[1] > 0 then oldest = held[2] end
 end
 return {pending, unacknowledged, oldest and tonumber(oldest:match('^(%d+)')) or 0, border, now}
-"""
+""",
+    without_room=True,
 )
 
 COUNT: Final[Script] = script(
@@ -496,7 +516,8 @@ for _, subject in ipairs(order) do
     result[#result + 1] = evicted[subject]
 end
 return result
-"""
+""",
+    without_room=True,
 )
 
 OPEN_LEDGER: Final[Script] = script(
@@ -549,5 +570,14 @@ else
     redis.call('XGROUP', 'CREATE', key, name, begin)
 end
 return 1
-"""
+""",
+    without_room=True,
+)
+
+REGISTER: Final[Script] = script(
+    """
+-- KEYS: index of groups; ARGV: subscription, where it begins. What is there already stays.
+return redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2])
+""",
+    without_room=True,
 )

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from gbe.envelope import Envelope
+from gbe.envelope import Envelope, is_traceparent
+from gbe.ids import decode_ulid, encode_ulid, is_ulid
 from gbe.transport.base import Position, StoredMessage
 
 ID: Final = b"id"
@@ -24,23 +25,44 @@ UNSTORED: Final = b"v"
 """What it begins with when it brings a message that is not stored."""
 
 _LARGEST: Final = (1 << 64) - 1
+_LAST_ULID_MS: Final = (1 << 48) - 1
+_TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error
 
 
 def entry_envelope(subject: str, entry_id: bytes, fields: Sequence[bytes]) -> Envelope:
-    """The envelope of an entry. One that another program wrote without ``id`` or ``ts`` gets them from its entry id."""
+    """The envelope of an entry.
+
+    What another program wrote without a proper ``id`` and ``ts`` gets an id made of its place in the stream, the same
+    at each reading, and the time at which it was stored: nobody's message is lost for want of a field.
+    """
+    trace = None
     if len(fields) == 6 and fields[0] == ID and fields[2] == TIMESTAMP and fields[4] == DATA:
-        return Envelope(fields[1].decode(), subject, int(fields[3]), fields[5])
-    named = dict(zip(fields[::2], fields[1::2], strict=False))
-    stamp = named.get(TIMESTAMP, b"")
-    timestamp = int(stamp) if stamp.isdigit() else int(entry_id.partition(b"-")[0])
-    trace = named.get(TRACEPARENT)
-    return Envelope(
-        named.get(ID, entry_id).decode(errors="replace"),
-        subject,
-        timestamp,
-        named.get(DATA, b""),
-        trace.decode(errors="replace") if trace else None,
-    )
+        raw_id, stamp, payload = fields[1], fields[3], fields[5]
+    else:
+        named = dict(zip(fields[::2], fields[1::2], strict=False))
+        raw_id, stamp, payload = named.get(ID, b""), named.get(TIMESTAMP, b""), named.get(DATA, b"")
+        trace = _traceparent(named.get(TRACEPARENT, b""))
+    message_id = raw_id.decode("ascii", "replace")
+    if is_ulid(message_id) and stamp.isdigit() and len(stamp) <= _TIMESTAMP_DIGITS:
+        return Envelope(message_id, subject, int(stamp), payload, trace)
+    place = position_of(entry_id)
+    return Envelope(place_id(place), subject, place.major, payload, trace)
+
+
+def place_id(place: Position) -> str:
+    """The id of a message that was stored without one: a ULID of its place."""
+    return encode_ulid(min(place.major, _LAST_ULID_MS), place.minor)
+
+
+def place_named(message_id: str) -> Position | None:
+    """The place that such an id names; ``None`` if it cannot be one."""
+    ms, minor = decode_ulid(message_id)
+    return Position(ms, minor) if minor <= _LARGEST else None
+
+
+def _traceparent(raw: bytes) -> str | None:
+    text = raw.decode("ascii", "replace")
+    return text if is_traceparent(text) else None
 
 
 def stored(subject: str, entry: Sequence[Any]) -> StoredMessage:

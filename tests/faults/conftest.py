@@ -1,0 +1,46 @@
+"""Redis servers and clusters for the fault tests; a test that ruins one gets one of its own."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from tests.faults.redis_faults import Clients, config_for
+from tests.redis_engines import RedisCluster, RedisProcess
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisProcess]:
+    """A server of the test's own that has written to its disk what it confirms."""
+    with RedisProcess(tmp_path / "redis", fsync="always") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with RedisCluster(tmp_path_factory.mktemp("faults"), fsync="always", node_timeout_ms=1000) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def redis_cluster(_shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
+    """Three masters and three replicas, whole again after each test."""
+    yield _shared_cluster
+    for node in _shared_cluster.nodes:
+        if node.is_running and not node.answers:
+            node.thaw()
+    _shared_cluster.start()
+
+
+@pytest.fixture
+async def clients(redis_server: RedisProcess) -> AsyncIterator[Clients]:
+    """Clients of the server."""
+    async with AsyncExitStack() as stack:
+        yield Clients(stack, config_for(redis_server.url))
+
+
+@pytest.fixture
+async def cluster_clients(redis_cluster: RedisCluster) -> AsyncIterator[Clients]:
+    """Clients of the cluster."""
+    async with AsyncExitStack() as stack:
+        yield Clients(stack, config_for(redis_cluster.url))
