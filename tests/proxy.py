@@ -18,6 +18,7 @@ class TcpProxy:
     def __init__(self, target_port: int, scheme: str = "nats") -> None:
         self._target_port, self._scheme = target_port, scheme
         self._links: set[_Link] = set()
+        self._accepting: set[asyncio.Task[object]] = set()
         self.delay = 0.0  # seconds by which each chunk is late
         self.greeting_bytes: int | None = None  # new connections are cut after so many bytes from the target
         self.port = 0
@@ -29,6 +30,8 @@ class TcpProxy:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        while self._accepting:  # they are about to become links
+            await asyncio.wait(self._accepting)
         self.cut()
         await asyncio.gather(*(link.ended.wait() for link in list(self._links)))
 
@@ -57,13 +60,18 @@ class TcpProxy:
             link.flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connecting = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target_port))
+        self._accepting.add(connecting)
         try:
-            target = await asyncio.open_connection("127.0.0.1", self._target_port)
+            target = await connecting
         except OSError:
             writer.transport.abort()
             return
-        link = _Link(self, (reader, writer), target)
-        self._links.add(link)
+        else:
+            link = _Link(self, (reader, writer), target)
+            self._links.add(link)
+        finally:
+            self._accepting.discard(connecting)
         try:
             await link.run()
         finally:

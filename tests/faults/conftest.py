@@ -8,6 +8,8 @@ import pytest
 from tests.faults.redis_faults import Clients, config_for
 from tests.redis_engines import RedisCluster, RedisProcess
 
+from gbe.transport.redis import transport
+
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisProcess]:
@@ -33,14 +35,16 @@ def redis_cluster(_shared_cluster: RedisCluster) -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-async def clients(redis_server: RedisProcess) -> AsyncIterator[Clients]:
+async def clients(redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clients]:
     """Clients of the server."""
     async with AsyncExitStack() as stack:
         yield Clients(stack, config_for(redis_server.url))
+        monkeypatch.setattr(transport, "_DRAIN_TIMEOUT", 0.1)  # for what a test has in hand at its end
 
 
 @pytest.fixture
-async def cluster_clients(redis_cluster: RedisCluster) -> AsyncIterator[Clients]:
+async def cluster_clients(redis_cluster: RedisCluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Clients]:
     """Clients of the cluster."""
     async with AsyncExitStack() as stack:
         yield Clients(stack, config_for(redis_cluster.url))
+        monkeypatch.setattr(transport, "_DRAIN_TIMEOUT", 0.1)

@@ -57,9 +57,9 @@ async def test_nothing_is_lost_when_connections_go_silent(proxy: TcpProxy, throu
 async def test_a_slow_connection_changes_nothing(proxy: TcpProxy, through: Clients) -> None:
     """Half a tenth of a second each way, and a cut while much is on the way."""
     load = await new_load(through)
-    async with load.flowing(1200):
+    async with load.flowing(600, publishers=60):
         proxy.delay = 0.05
-        await load.reached(400)
+        await load.reached(200)
         with load.account.disturbance():
             proxy.cut()
 

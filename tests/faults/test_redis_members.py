@@ -12,11 +12,12 @@ from tests.faults.redis_faults import OPTIONS, Clients, new_root
 from tests.redis_engines import RedisProcess
 from tests.redis_member import Member
 from tests.total_queue import Account
-from tests.waiting import eventually
+from tests.waiting import eventually, take
 
 from gbe.errors import TransportUnavailableError
 from gbe.ids import new_ulid
 from gbe.transport.base import LATEST, Consumption, Delivery
+from gbe.transport.redis import transport as transport_module
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.transport import RedisTransport
 
@@ -241,6 +242,44 @@ async def _work(member: Consumption, account: Account, name: str) -> None:
         handling = account.handed(delivery, name)
         await delivery.ack()
         handling.ended = handling.at
+
+
+@PATTERNS
+@pytest.mark.parametrize("way", ["unread", "handler", "drained"])
+async def test_what_the_last_member_returned_is_there_for_the_next(
+    clients: Clients, transport: RedisTransport, pattern: str, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was left to be woken by it; who joins does not wait for the ack timeout of those before."""
+    root = await new_root(transport)
+    options = replace(OPTIONS, ack_timeout=60.0)
+    ids = {await transport.publish(f"{root}.s{number}" if pattern == "*" else f"{root}.x", b"") for number in range(4)}
+    leaving = await clients.open()
+    async with leaving.consume(f"{root}.{pattern}", "g", options) as member:
+        if way == "unread":
+            await eventually(lambda: _all_fetched(transport, f"{root}.{pattern}"), "messages ahead")
+        elif way == "handler":
+            running = asyncio.create_task(member.run(_never, concurrency=4))
+            await eventually(lambda: _all_fetched(transport, f"{root}.{pattern}"), "messages in hand")
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+        else:
+            await take(aiter(member), 4)
+            monkeypatch.setattr(transport_module, "_DRAIN_TIMEOUT", 0.3)
+            closing = asyncio.create_task(leaving.close())
+            await asyncio.sleep(0)
+    if way == "drained":
+        await closing
+    async with transport.consume(f"{root}.{pattern}", "g", options) as member:
+        seen = await take(aiter(member), 4, within=10.0)
+        assert {delivery.envelope.id for delivery in seen} == ids
+
+
+async def _never(delivery: Delivery) -> None:
+    await asyncio.Event().wait()
+
+
+async def _all_fetched(transport: RedisTransport, pattern: str) -> bool:
+    return (await transport.lag(pattern, "g")).pending == 0
 
 
 @PATTERNS

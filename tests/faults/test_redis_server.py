@@ -16,6 +16,7 @@ from gbe.errors import PublishOutcomeUnknownError, TransportUnavailableError, Un
 from gbe.ids import new_ulid
 from gbe.redis.config import RedisConfig
 from gbe.transport.base import StreamConfig
+from gbe.transport.redis import transport as transport_module
 from gbe.transport.redis.activity import FRESH
 from gbe.transport.redis.transport import RedisTransport
 
@@ -36,13 +37,12 @@ async def test_nothing_is_lost_when_the_server_is_killed(redis_server: RedisProc
 async def test_nothing_is_lost_when_the_server_freezes(redis_server: RedisProcess, clients: Clients) -> None:
     """For longer than a connection may be silent: what waits in its sockets is carried out afterwards, and once."""
     load = await new_load(clients)
-    async with load.flowing(3000):
-        for count in (500, 1800):
-            await load.reached(count)
-            with load.account.disturbance():
-                redis_server.freeze()
-                await asyncio.sleep(2.0)
-                redis_server.thaw()
+    async with load.flowing(2000):
+        await load.reached(500)
+        with load.account.disturbance():
+            redis_server.freeze()
+            await asyncio.sleep(2.0)
+            redis_server.thaw()
 
 
 async def test_nothing_is_lost_when_all_connections_are_killed(redis_server: RedisProcess, clients: Clients) -> None:
@@ -102,7 +102,7 @@ async def test_publishes_that_end_in_the_outage_tell_how(redis_server: RedisProc
 
 async def test_calls_to_a_server_that_is_down_fail_in_time(redis_server: RedisProcess, clients: Clients) -> None:
     """Every operation has a deadline of its own; when the server is back, the same calls succeed."""
-    transport = await clients.open(request_timeout=0.4, publish_timeout=0.4)
+    transport = await clients.open(request_timeout=0.2, publish_timeout=0.2)
     root = await new_root(transport)
     await transport.publish(f"{root}.x", b"")
 
@@ -162,10 +162,13 @@ async def test_opening_without_a_server_fails_in_time(redis_server: RedisProcess
         await asyncio.to_thread(redis_server.kill)
 
 
-async def test_closing_while_the_server_is_away_ends_soon(redis_server: RedisProcess, clients: Clients) -> None:
+async def test_closing_while_the_server_is_away_ends_soon(
+    redis_server: RedisProcess, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing can be returned then: what was held comes back by itself after the ack timeout."""
+    monkeypatch.setattr(transport_module, "_DRAIN_TIMEOUT", 1.0)
     for way in (redis_server.kill, redis_server.freeze):
-        transport = await RedisTransport.open(RedisConfig(url=redis_server.url))
+        transport = await RedisTransport.open(RedisConfig(url=redis_server.url, request_timeout=1.0))
         root = await new_root(transport)
         ids = {await transport.publish(f"{root}.{name}", b"") for name in "xxyy"}
         members = [transport.consume(pattern, "g", OPTIONS) for pattern in (f"{root}.x", f"{root}.*")]
@@ -177,8 +180,7 @@ async def test_closing_while_the_server_is_away_ends_soon(redis_server: RedisPro
             await asyncio.sleep(0)
             started = time.monotonic()
             await transport.close()
-            # handlers have ten seconds, and an answer its five
-            assert time.monotonic() - started < 20.0
+            assert time.monotonic() - started < 10.0  # of what is held the time to drain, and of each answer its own
             with pytest.raises(TransportUnavailableError):
                 await publishing
         if way == redis_server.kill:

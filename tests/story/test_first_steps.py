@@ -212,11 +212,11 @@ class TestConfiguration:
 
     def test_show_and_check(self, tmp_path: Path) -> None:
         (tmp_path / "gbe.yaml").write_text(
-            "transport: nats://ann:secret1@127.0.0.1:4222\nnats:\n  password: secret2\nnotify:\n  cache_duration: 12h\n"
+            "transport: nats://ann:hunter1@127.0.0.1:4222\nnats:\n  password: hunter2\nnotify:\n  cache_duration: 12h\n"
         )
-        shown = run(tmp_path, "config", "show", GBE_NATS_TOKEN="secret3", GBE_WORKERS="3")
+        shown = run(tmp_path, "config", "show", GBE_NATS_TOKEN="hunter3", GBE_WORKERS="3")
         assert shown.returncode == 0, shown.stderr
-        assert "secret" not in shown.stdout
+        assert "hunter" not in shown.stdout
         values = yaml.safe_load(shown.stdout)
         assert values["notify"]["cache_duration"] == 43200
         assert (values["workers"], values["listen"]) == (3, "127.0.0.1:8080")

@@ -1,5 +1,6 @@
 """Documentation that can be checked by a machine is checked by one."""
 
+import ast
 import re
 from pathlib import Path
 from typing import Final
@@ -49,7 +50,7 @@ def test_a_configuration_on_a_page_is_one(name: str, block: str, tmp_path: Path)
 
 @pytest.mark.parametrize(("name", "block"), blocks("python"))
 def test_a_program_on_a_page_can_be_read(name: str, block: str) -> None:
-    compile(block, name, "exec")
+    compile(block, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)  # a page may show the middle of a coroutine
 
 
 def test_the_servers_configuration_has_the_permissions_of_the_table() -> None:

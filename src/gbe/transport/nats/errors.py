@@ -24,8 +24,9 @@ SUBJECTS_OVERLAP: Final = 10065
 DUPLICATE_IN_BATCH: Final = 10201
 DUPLICATE_IN_PROCESS: Final = 10158
 NO_MESSAGE_FOUND: Final = 10037
-PASSING: Final = frozenset({10008, 10009})
-"""JetStream of the cluster has no leader at this moment, or asked the wrong server: the next try may succeed."""
+PASSING: Final = frozenset({10005, 10008, 10009})
+"""JetStream of the cluster has no leader at this moment, not enough peers that are there, or asked the wrong server:
+the next try may succeed."""
 STREAM_INVALID_CONFIG: Final = 10052
 REPLICAS_NOT_SUPPORTED: Final = 10074
 _WRONG_CONFIG: Final = {STREAM_INVALID_CONFIG, REPLICAS_NOT_SUPPORTED}  # the engine calls them its own errors (500)

@@ -181,6 +181,8 @@ class RedisConsumption(Consumption):
         self._work = asyncio.Event()
         self._ready: dict[str, None] = {}  # subjects that may have messages for us, in the order of their turns
         self._returning: dict[str, None] = {}  # subjects where something may have come back
+        self._returned: dict[str, None] = {}  # subjects to which we have given messages back since the last look
+        self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
         self._followers: dict[str, Follower] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -268,6 +270,7 @@ class RedisConsumption(Consumption):
             self._outbox.flush()
             if self._outbox.sending:
                 await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
+            await self._tell_who_comes_next()
         if not self._held:
             self._on_settled(self)  # nothing is left to drain
 
@@ -283,6 +286,17 @@ class RedisConsumption(Consumption):
             self.give_back(delivery, delivery.count, 0.0)
         if self._pump_task is not None:
             await self._outbox.flushed()
+            await self._tell_who_comes_next()
+
+    async def _tell_who_comes_next(self) -> None:
+        """Perhaps nobody is left to be woken by what we have returned: then the next member is to look at once."""
+        subjects = [*self._returned_before, *self._returned]
+        self._returned, self._returned_before = {}, {}
+        if self._inflight is not None and subjects:
+            try:
+                await self._inflight.returned(subjects, _LEAVE_TIMEOUT)
+            except (RedisFailedError, ReplyError) as exc:
+                logger.debug("returned messages not announced: %s", exc)  # they are found, though later
 
     async def answered(self) -> None:
         """Wait until every answer that was given before has arrived."""
@@ -326,6 +340,7 @@ class RedisConsumption(Consumption):
     def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
         """Return a message to the group, with the number of deliveries that it is to have."""
         self._outbox.give_back(delivery.names, delivery.entry_id, delivery.count, count, round(delay * 1000))
+        self._returned[delivery.names.subject] = None
         self.release(delivery)
         if delay > 0 and not self._stopped:
             self._return_at(delivery.names.subject, delay)
@@ -399,8 +414,8 @@ class RedisConsumption(Consumption):
         have left unanswered."""
         timeout = self.options.ack_timeout
         while True:
-            await asyncio.sleep(min(_LOOK_EVERY, max(timeout / 4, 0.02)))
             now = time.monotonic()
+            self._returned_before, self._returned = self._returned, {}
             for delivery in self._buffer:
                 if 0 < delivery.expires_at - now < _EXTEND_BELOW * timeout:
                     self.extend(delivery)
@@ -415,6 +430,7 @@ class RedisConsumption(Consumption):
                 except (RedisFailedError, ReplyError) as exc:
                     logger.debug("unanswered messages not looked for: %s", exc)
             self._work.set()
+            await asyncio.sleep(min(_LOOK_EVERY, max(timeout / 4, 0.02)))
 
     # -- deliveries in
 

@@ -43,6 +43,10 @@ class Inflight:
             self._marked.clear()
         self._marked.update(dict.fromkeys(stale, now))
 
+    async def returned(self, subjects: Iterable[str], timeout: float) -> None:
+        """Say that something came back there: whoever joins looks at once. Raises as the client does."""
+        await self._client.run(MARK_INFLIGHT, [self._index, self._marks], [0, *subjects], timeout=timeout)
+
     def is_valid(self, subject: str) -> bool:
         """Whether what was read now will be found through the last mark."""
         return asyncio.get_running_loop().time() - self._marked.get(subject, float("-inf")) < _VALID

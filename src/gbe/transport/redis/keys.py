@@ -104,7 +104,7 @@ def inflight_marks(group: str) -> bytes:
 
 
 def ledger(stream: str) -> bytes:
-    """List: every message of a stream with ``max_msgs`` or ``max_bytes``, oldest first."""
+    """Sorted set: every message of a stream with ``max_msgs`` or ``max_bytes``, sorted by name and so by its place."""
     return f"{{gbe/ledger/{stream}}}".encode()
 
 

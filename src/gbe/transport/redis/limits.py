@@ -27,8 +27,10 @@ class Stored(NamedTuple):
     size: int
 
     def line(self) -> str:
-        """As the ledger has it."""
-        return f"{self.size + len(self.subject) + MESSAGE_OVERHEAD} {self.entry_id} {self.subject}"
+        """As the ledger has it: the place first, in digits of equal length, because the ledger is sorted by letters."""
+        place = wire.position_of(self.entry_id.encode())
+        size = self.size + len(self.subject) + MESSAGE_OVERHEAD
+        return f"{place.major:020d}-{place.minor:020d} {size} {self.subject}"
 
 
 class Limits:
@@ -48,11 +50,11 @@ class Limits:
         names = [keys.ledger(stream.name), keys.ledger_bytes(stream.name)]
         flat: list[bytes] = await self._client.run(ACCOUNT, names, arguments)
         await asyncio.gather(
-            *(self._evict(subject, entry_id) for subject, entry_id in zip(flat[::2], flat[1::2], strict=True))
+            *(self._evict(subject, place) for subject, place in zip(flat[::2], flat[1::2], strict=True))
         )
 
-    async def _evict(self, subject: bytes, entry_id: bytes) -> None:
-        behind = wire.after(wire.position_of(entry_id))
+    async def _evict(self, subject: bytes, place: bytes) -> None:
+        behind = wire.after(wire.position_of(place))
         await self._client.run(EVICT, [keys.keys_of(subject.decode()).stream], [behind])
 
     async def open_ledger(self, stream: Stream, subjects: Iterable[str]) -> None:
@@ -63,7 +65,6 @@ class Limits:
         found: list[Stored] = []
         for subject in subjects:
             found += await self._entries(subject)
-        found.sort(key=lambda message: wire.position_of(message.entry_id.encode()))
         lines = [message.line() for message in found]
         await self._client.run(OPEN_LEDGER, names, lines[:_LINES])
         for begin in range(_LINES, len(lines), _LINES):  # without a limit, so nothing is given up before all is known

@@ -57,7 +57,8 @@ PUBLISH: Final[Script] = script(
 -- ARGV: ms that keys are remembered, ms that ids are, ms the stream is kept (0: for good), ms of age at which messages
 --       go (0: never), whether the entry ids are wanted, the subject's mark in entry ids,
 --       then for each message: whether it has a key beside its id, id, timestamp, traceparent, payload
--- returns: for each message '' or the entry id if wanted, or, if it was there before, ':' and the first id
+-- returns: for each message '' or the entry id if wanted, or, if another was there before, ':' and the first id
+-- A record holds an id, and behind it the entry id if that is wanted.
 local stream = KEYS[1]
 local key_window, id_window, keep, age = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local wants = ARGV[5] == '1'
@@ -76,7 +77,8 @@ for at = 7, #ARGV, 5 do
     if first then
         -- written in any case: a WAIT on this connection then covers what an earlier one has stored
         redis.call('PEXPIRE', KEYS[record], id_window)
-        results[#results + 1] = first == id and '' or ':' .. first
+        local first_id, entry_id = first:match('^(%S+) ?(.*)$')
+        results[#results + 1] = first_id == id and entry_id or ':' .. first_id
     else
         local entry = {'XADD', stream}
         if age > 0 and place == 0 then
@@ -103,6 +105,7 @@ for at = 7, #ARGV, 5 do
             end
         end
         place = place + 1
+        if wants then redis.call('SET', KEYS[record], id .. ' ' .. last, 'PX', id_window) end
         results[#results + 1] = wants and last or ''
     end
     record = record + (has_key and 2 or 1)
@@ -490,25 +493,30 @@ return 1
 """
 )
 
-ACCOUNT: Final[Script] = script(
-    """
--- KEYS: ledger, its bytes; ARGV: max_msgs (0: any), max_bytes (0: any), then 'size entry-id subject' for each message
--- returns: what must go: subject and entry id of its last, flat
-for at = 3, #ARGV do
-    redis.call('RPUSH', KEYS[1], ARGV[at])
-    redis.call('INCRBY', KEYS[2], ARGV[at]:match('^(%d+) '))
+_ENTER: Final = """
+local function enter(ledger, bytes, line)
+    -- a repetition enters nothing twice
+    if redis.call('ZADD', ledger, 0, line) == 1 then redis.call('INCRBY', bytes, line:match('^%S+ (%d+) ')) end
 end
+"""
+
+ACCOUNT: Final[Script] = script(
+    _ENTER
+    + """
+-- KEYS: ledger, its bytes; ARGV: max_msgs (0: any), max_bytes (0: any), then 'place size subject' for each message
+-- returns: what must go: subject and place of its last, flat
+for at = 3, #ARGV do enter(KEYS[1], KEYS[2], ARGV[at]) end
 local most, bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local evicted, order = {}, {}
 while true do
-    local count = redis.call('LLEN', KEYS[1])
+    local count = redis.call('ZCARD', KEYS[1])
     local size = tonumber(redis.call('GET', KEYS[2]) or '0')
     if count == 0 or not ((most > 0 and count > most) or (bytes > 0 and size > bytes)) then break end
-    local entry = redis.call('LPOP', KEYS[1])
-    local taken, id, subject = entry:match('^(%d+) (%S+) (.+)$')
+    local line = redis.call('ZPOPMIN', KEYS[1])[1]
+    local place, taken, subject = line:match('^(%S+) (%d+) (.+)$')
     redis.call('DECRBY', KEYS[2], taken)
     if not evicted[subject] then order[#order + 1] = subject end
-    evicted[subject] = id
+    evicted[subject] = place
 end
 local result = {}
 for _, subject in ipairs(order) do
@@ -521,16 +529,13 @@ return result
 )
 
 OPEN_LEDGER: Final[Script] = script(
-    """
--- KEYS: ledger, its bytes; ARGV: 'size entry-id subject' for each message that is stored already, oldest first
+    _ENTER
+    + """
+-- KEYS: ledger, its bytes; ARGV: 'place size subject' for each message that is stored already
 -- Writes if there is no ledger yet: the bytes are there from then on, be it as 0.
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-local size = 0
-for at = 1, #ARGV do
-    redis.call('RPUSH', KEYS[1], ARGV[at])
-    size = size + ARGV[at]:match('^(%d+) ')
-end
-redis.call('SET', KEYS[2], string.format('%.0f', size))
+redis.call('SET', KEYS[2], 0)
+for at = 1, #ARGV do enter(KEYS[1], KEYS[2], ARGV[at]) end
 return 1
 """
 )
