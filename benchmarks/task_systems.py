@@ -149,7 +149,7 @@ class Saq(System):
         async def after(_context: Any) -> None:
             on_done()
 
-        worker: Any = Worker(self.queue, functions=[noop], concurrency=IN_FLIGHT, after_process=after)
+        worker: Any = Worker(self.queue, functions=[("noop", noop)], concurrency=IN_FLIGHT, after_process=after)
         await worker.start()
 
 
