@@ -21,7 +21,7 @@ import psutil
 from benchmarks.harness import Options, Row, Sample, say
 
 PEERS: Final = "GBE_TASK_PEERS"
-"""Names the Python of an environment in which the others are installed (the group ``tasks-bench``)."""
+"""Names the Python of an environment in which the others are installed (docs/benchmarks.md)."""
 _HERE: Final = Path(__file__).parent
 _AIM: Final = 6_000.0
 _AIM_P50: Final = 2.0
