@@ -8,11 +8,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help setup serve test engines lint format bench lock clean
+.PHONY: help setup serve test engines lint format demo-tasks bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.run ## Create .venv with gbe in it
 	@echo "gbe is in $(BIN)/gbe"
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## Lint and strict types
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+demo-tasks: $(VENV)/.run ## Watch tasks of several steps run, on an engine of its own that is gone afterwards
+	@scripts/demo-tasks $(BIN)/gbe
 
 bench: $(VENV)/.dev ## Measure, as ratios within one run
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -17,7 +17,19 @@ import uvloop
 from benchmarks import harness, plot
 from benchmarks.harness import Options, Row
 
-NAMES: Final = ("publish", "consume", "http", "fanout", "topics", "poll", "startup", "redis", "redis_topics", "state")
+NAMES: Final = (
+    "publish",
+    "consume",
+    "http",
+    "fanout",
+    "topics",
+    "poll",
+    "startup",
+    "redis",
+    "redis_topics",
+    "state",
+    "tasks",
+)
 
 
 def main() -> int:

@@ -6,7 +6,6 @@ key is an error that suggests the nearest name.
 
 import dataclasses
 import difflib
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -17,46 +16,33 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
+from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
+from gbe.sweeper.config import SweeperConfig
+from gbe.tasks.config import WorkerConfig
 from gbe.transport.base import StreamConfig
 from gbe.transport.embedded import EmbeddedConfig
 from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
+ROLES: Final = ("http", "sweeper")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
 
 # -- values from text
 
-_DURATION_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_DURATION_TERM: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*")
-_DURATION: Final = re.compile(rf"(?:{_DURATION_TERM.pattern})+")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
-
-
-def parse_duration(value: object) -> float:
-    """Seconds, from a number or from text such as ``500ms``, ``30s``, ``1h30m``, ``7d``."""
-    text = str(value).strip().lower()
-    if _DURATION.fullmatch(text):
-        seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_TERM.findall(text))
-    else:
-        try:
-            seconds = float(text)  # of True and None as text too: neither is a number
-        except ValueError:
-            seconds = math.nan
-    if not math.isfinite(seconds):
-        raise ValueError("a duration: seconds, or a number with ms, s, m, h, d or w, such as 1h30m")
-    return seconds
 
 
 def parse_size(value: object) -> int:
@@ -155,7 +141,7 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset({"tasks_token", "password", "token", "secret_access_key", "session_token"})
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -176,6 +162,12 @@ KEYS: Final[tuple[Key, ...]] = (
         "`embedded`, `memory`, or a URL: `nats://…`, `tls://…`, `redis://…`, `redis+cluster://…` (`rediss` is TLS).",
     ),
     Key("listen", "text", "127.0.0.1:8080", "Address and port of the HTTP server."),
+    Key(
+        "roles",
+        "list",
+        ("http", "sweeper"),
+        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks.",
+    ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
         "log",
@@ -298,6 +290,30 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "worker",
+        WorkerConfig,
+        {
+            "concurrency": ("integer", "Tasks that one worker process runs at a time."),
+            "lease": ("duration", "How long a worker holds a task without a renewal; then others may have it."),
+            "renew_every": ("duration", "Time between two renewals, at most half of the lease."),
+            "grace": ("duration", "How long running tasks may go on when a worker stops, before they are handed back."),
+            "signal_timeout": ("duration", "How long a worker may hold a signal without claiming its task."),
+            "progress_every": ("duration", "Progress that is said in quicker succession is sent as one."),
+            "allow_internal_http": ("boolean", "Whether `http` task types may call private networks and this machine."),
+        },
+    ),
+    *_section(
+        "sweeper",
+        SweeperConfig,
+        {
+            "interval": ("duration", "Time between two looks at deadlines."),
+            "term": ("duration", "Of the sweepers' own lease: a dead one is replaced within one and a quarter of it."),
+            "page": ("integer", "Records per look."),
+            "most": ("integer", "Records per sweep."),
+            "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
+        },
+    ),
+    *_section(
         "http",
         HttpConfig,
         {
@@ -310,6 +326,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
             "backlog": ("integer", "Connections that may wait to be accepted."),
             "metrics": ("boolean", "Whether `/metrics` is served."),
+            "tasks_token": ("text", "Token for `/v1/tasks`; without it only clients of this machine may use it."),
         },
     ),
     *_section(
@@ -392,6 +409,7 @@ class Settings:
     transport: str
     host: str
     port: int
+    roles: tuple[str, ...]
     workers: int
     log: LogConfig
     embedded: EmbeddedConfig
@@ -404,6 +422,9 @@ class Settings:
     state_replicas: int
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
+    tasks: Mapping[str, Mapping[str, object]]
+    worker: WorkerConfig
+    sweeper: SweeperConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
 
@@ -450,11 +471,14 @@ def load(
     """
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     streams: list[Mapping[str, Any]] | None = None
+    tasks: Mapping[str, Mapping[str, object]] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
         if name == "streams":
             streams = _stream_tables(value, source)
+        elif name == "tasks":
+            tasks = _task_tables(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
     for key, text in _from_environment(os.environ if environment is None else environment):
@@ -462,7 +486,7 @@ def load(
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams)
+    return _compose(values, streams, tasks)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -493,10 +517,10 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
         name = f"{prefix}{raw}".replace("-", "_")
         if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
             flat |= _flatten(value or {}, f"{name}.", source)
-        elif name in _BY_NAME or name == "streams":
+        elif name in _BY_NAME or name in ("streams", "tasks"):
             flat[name] = value
         else:
-            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams'])}")
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams', 'tasks'])}")
     return flat
 
 
@@ -536,7 +560,25 @@ def _stream_tables(value: object, source: str) -> list[Mapping[str, Any]]:
     return tables
 
 
-def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]] | None) -> Settings:
+def _task_tables(value: object, source: str) -> dict[str, Mapping[str, object]]:
+    """The task types of the file, by name; each is checked here, and kept as it is written."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: tasks: expected task types, each with its settings")
+    tables: dict[str, Mapping[str, object]] = {}
+    for raw, settings in value.items():
+        name = check_type_name(str(raw))
+        if settings is not None and not isinstance(settings, Mapping):
+            raise ConfigError(f"{source}: tasks.{name}: expected settings, such as max_retries: 3")
+        tables[name] = dict(settings or {})
+        TaskType().changed(tables[name], source=f"{source}: tasks.{name}")
+    return tables
+
+
+def _compose(
+    values: Mapping[str, object],
+    stream_tables: list[Mapping[str, Any]] | None,
+    tasks: Mapping[str, Mapping[str, object]],
+) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -577,6 +619,7 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         transport=transport,
         host=host,
         port=port,
+        roles=_roles(values["roles"]),
         workers=workers,
         log=LogConfig(**section("log")),
         embedded=embedded,
@@ -589,6 +632,9 @@ def _compose(values: Mapping[str, object], stream_tables: list[Mapping[str, Any]
         state_replicas=state_replicas,
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, stream_tables),
+        tasks=tasks,
+        worker=WorkerConfig(**section("worker")),
+        sweeper=SweeperConfig(**section("sweeper")),
         values=values,
     )
 
@@ -611,6 +657,14 @@ def _streams(namespace: str, notify: NotifyConfig, tables: list[Mapping[str, Any
         except InvalidSubjectError as exc:
             raise ConfigError(f"stream {table['name']}: {exc}") from exc
     return tuple(streams.values())
+
+
+def _roles(value: object) -> tuple[str, ...]:
+    roles = value if isinstance(value, tuple) else ()
+    unknown = [role for role in roles if role not in ROLES]
+    if unknown or not roles:
+        raise ConfigError(f"roles is {','.join(map(str, roles))!r}; expected one or more of {', '.join(ROLES)}")
+    return roles
 
 
 def _listen(text: str) -> tuple[str, int]:

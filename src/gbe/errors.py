@@ -31,6 +31,13 @@ GbeError
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
+├── TaskError
+│   ├── UnknownTaskTypeError           no worker, configuration or program has registered that type
+│   ├── InvalidTaskError               a parameter or option that cannot be; names the field; nothing was written
+│   ├── TaskNotFoundError              never submitted, or its retention is over
+│   ├── IllegalTransitionError         the task's state does not allow it; the text names both
+│   ├── TaskFailedError                what ``result`` raises for a task that failed
+│   └── TaskCancelledError             what ``result`` raises for a task that was cancelled
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -221,6 +228,60 @@ class EngineNotRunningError(EngineError):
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
         super().__init__(f"nothing serves data directory {data_dir}; start it with: gbe serve --data-dir {data_dir}")
+
+
+class TaskError(GbeError):
+    """Base of what the task system raises."""
+
+
+class UnknownTaskTypeError(TaskError, LookupError):
+    """Nobody has registered that task type."""
+
+    def __init__(self, task_type: str) -> None:
+        self.task_type = task_type
+        super().__init__(
+            f"unknown task type {task_type[:80]!r}: name it in the configuration (tasks:) or start a worker that has it"
+        )
+
+
+class InvalidTaskError(TaskError, ValueError):
+    """A parameter or an option of a task cannot be what it was given as. Nothing was written."""
+
+    def __init__(self, what: str, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"{what[:80]}: {field}: {reason}" if field else f"{what[:80]}: {reason}")
+
+
+class TaskNotFoundError(TaskError, LookupError):
+    """There is no task with that id."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"there is no task {task_id[:80]!r}: it was never submitted, or its retention is over")
+
+
+class IllegalTransitionError(TaskError):
+    """A task cannot go that way from where it is."""
+
+    def __init__(self, state: str, event: str, task_id: str = "") -> None:
+        self.state, self.event, self.task_id = state, event, task_id
+        super().__init__(f"task {task_id} is {state}: {event} is not possible" if task_id else f"{event} from {state}")
+
+
+class TaskFailedError(TaskError):
+    """The task has failed for good."""
+
+    def __init__(self, task_id: str, error: str) -> None:
+        self.task_id, self.error = task_id, error
+        super().__init__(f"task {task_id} failed: {error}")
+
+
+class TaskCancelledError(TaskError):
+    """The task was cancelled before it was done."""
+
+    def __init__(self, task_id: str) -> None:
+        self.task_id = task_id
+        super().__init__(f"task {task_id} was cancelled")
 
 
 class NotifyError(GbeError):

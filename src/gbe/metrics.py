@@ -9,6 +9,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     generate_latest,
+    start_http_server,
 )
 from prometheus_client import multiprocess as _multiprocess
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -38,6 +39,33 @@ streams_given_up: Final = Counter(
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 
+tasks_submitted: Final = Counter("gbe_tasks_submitted", "Tasks that this process submitted", ["type"])
+task_queue_depth: Final = Gauge(
+    "gbe_task_queue_depth", "Signals that wait for a worker", ["type"], multiprocess_mode="livemostrecent"
+)
+task_oldest_pending: Final = Gauge(
+    "gbe_task_oldest_pending_seconds",
+    "Age of the oldest signal that waits",
+    ["type"],
+    multiprocess_mode="livemostrecent",
+)
+task_starts: Final = Counter("gbe_task_starts", "Attempts that began", ["type"])
+task_ends: Final = Counter("gbe_task_ends", "Attempts that are over", ["type", "outcome"])
+task_wait_seconds: Final = Histogram(
+    "gbe_task_wait_seconds", "From the submit of a task to the start of an attempt", ["type"], buckets=_LATENCY_BUCKETS
+)
+task_run_seconds: Final = Histogram(
+    "gbe_task_run_seconds",
+    "How long attempts ran",
+    ["type"],
+    buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800),
+)
+
+
+def serve_alone(host: str, port: int) -> None:
+    """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
+    start_http_server(port, host)
+
 
 def render() -> bytes:
     """Everything in the Prometheus text format; with several workers, of all of them."""
@@ -52,3 +80,17 @@ def worker_ended(pid: int) -> None:
     """Forget the gauges of a worker process that is gone."""
     if os.environ.get(MULTIPROCESS_DIR):
         _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+class TaskMetrics:
+    """Counts what a worker does."""
+
+    def started(self, task_type: str, waited: float) -> None:
+        """An attempt begins."""
+        task_starts.labels(task_type).inc()
+        task_wait_seconds.labels(task_type).observe(waited)
+
+    def ended(self, task_type: str, outcome: str, seconds: float) -> None:
+        """An attempt is over."""
+        task_ends.labels(task_type, outcome).inc()
+        task_run_seconds.labels(task_type).observe(seconds)

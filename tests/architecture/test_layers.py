@@ -16,9 +16,10 @@ ROOT: Final = Path(gbe.__file__).parent
 
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"errors", "clock", "ids", "tracing"}),
+    frozenset({"errors", "clock", "ids", "tracing", "durations"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
+    frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
     frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
     frozenset({"state"}),
@@ -27,6 +28,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"metrics", "logs"}),
     frozenset({"http"}),
     frozenset({"config"}),
+    frozenset({"connect"}),  # opens what the configuration names
+    frozenset({"app"}),
     frozenset({"cli", "testing"}),
 )
 DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
@@ -101,7 +104,7 @@ def test_an_engine_is_seen_by_its_own_back_end_only(path: Path) -> None:
 def test_back_ends_are_opened_in_one_place(path: Path) -> None:
     """Outside the transport, only what composes a program may name a back end."""
     name = name_of(path)
-    if name.startswith(("gbe.transport", "gbe.config", "gbe.cli", "gbe.testing")):
+    if name.startswith(("gbe.transport", "gbe.config", "gbe.connect", "gbe.cli", "gbe.testing")):
         return
     own = tuple(back_end for room, back_end in BACK_ENDS.items() if name.startswith(room))
     backends = {n for n in imports(path) if n.startswith("gbe.transport.") and n != "gbe.transport.base"}
@@ -111,6 +114,6 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
 
 def test_the_vocabulary_stands_alone() -> None:
     """Ids, errors, envelope and subjects need the standard library and nothing else."""
-    for room in ("errors", "clock", "ids", "tracing", "envelope", "subjects"):
+    for room in ("errors", "clock", "ids", "tracing", "durations", "envelope", "subjects"):
         foreign = {n.split(".")[0] for n in imports(ROOT / f"{room}.py")} - {"gbe"}
         assert foreign <= set(__import__("sys").stdlib_module_names), f"gbe.{room} imports {sorted(foreign)}"

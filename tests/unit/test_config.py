@@ -13,11 +13,11 @@ from gbe.config import (
     Settings,
     default_streams,
     load,
-    parse_duration,
     parse_size,
     shown,
     without_secrets,
 )
+from gbe.durations import parse_duration
 from gbe.errors import ConfigError
 from gbe.notify.config import NotifyConfig
 
@@ -313,8 +313,8 @@ class TestTransport:
     @pytest.mark.parametrize(
         ("text", "address"),
         [
-            ("0.0.0.0:80", ("0.0.0.0", 80)),  # noqa: S104 - the text of a setting
-            (":8080", ("0.0.0.0", 8080)),  # noqa: S104 - as above
+            ("0.0.0.0:80", ("0.0.0.0", 80)),
+            (":8080", ("0.0.0.0", 8080)),
             ("[::1]:8080", ("::1", 8080)),
             ("localhost:0", ("localhost", 0)),
         ],

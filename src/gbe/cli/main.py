@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
 app = typer.Typer(
@@ -20,6 +21,9 @@ app = typer.Typer(
 )
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
+app.add_typer(tasks_app)
+app.command()(worker)
+app.command()(sweeper)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")
@@ -28,6 +32,7 @@ ListenOption = Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="
 DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
 TransportOption = Annotated[str | None, typer.Option(metavar="embedded|memory|URL", help="The message transport.")]
 WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that serve HTTP.")]
+RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper", help="What this process does.")]
 
 ServerOption = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, unless TOPIC is a URL. Default: http://127.0.0.1:8080.")
@@ -66,12 +71,13 @@ def serve(
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
     workers: WorkersOption = None,
+    roles: RolesOption = None,
 ) -> None:
     """Start the service. With nothing given: an ntfy-compatible server on 127.0.0.1:8080 with its own engine."""
     from gbe.cli.shared import shared_directory
     from gbe.config import load
 
-    flags = {"listen": listen, "data_dir": data_dir, "transport": transport, "workers": workers}
+    flags = {"listen": listen, "data_dir": data_dir, "transport": transport, "workers": workers, "roles": roles}
     settings = load(config, flags=flags)
     with ExitStack() as stack:
         shared = stack.enter_context(shared_directory()) if settings.workers > 1 else None

@@ -15,20 +15,24 @@ import gbe
 from gbe import logs, metrics
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.errors import ConfigError
+from gbe.connect import open_state, open_transport, task_client
+from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.lifecycle.names import TaskNames
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
+from gbe.sweeper.sweeper import Sweeper
+from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
-from gbe.transport.open import embedded_endpoint, open_memory, open_nats, open_redis
 
 logger = logging.getLogger(__name__)
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _METRICS_INTERVAL: Final = 2.0
+_QUEUES_INTERVAL: Final = 10.0
 _LEDGER: Final = "visitors"
 _PORT_PATIENCE: Final = 3.0
 
@@ -62,9 +66,10 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
             await stack.enter_async_context(engine)
             watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
             stack.callback(watching.cancel)
-        transport = await stack.enter_async_context(await _open_transport(settings))
+        transport = await stack.enter_async_context(await open_transport(settings))
         for stream in settings.streams:
             await transport.ensure_stream(stream)
+        await _start_sweeper(settings, transport, stack)
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own
@@ -80,6 +85,17 @@ async def _count_restarts(engine: EmbeddedEngine) -> None:
     while True:
         metrics.engine_restarts.set(engine.restarts)
         await asyncio.sleep(_METRICS_INTERVAL)
+
+
+async def _measure_queues(tasks: TaskClient) -> None:
+    while True:
+        try:
+            for task_type, (depth, oldest) in (await tasks.queues()).items():
+                metrics.task_queue_depth.labels(task_type).set(depth)
+                metrics.task_oldest_pending.labels(task_type).set(oldest)
+        except (StateError, TransportError) as exc:
+            logger.debug("queues not measured: %s", exc)
+        await asyncio.sleep(_QUEUES_INTERVAL)
 
 
 def worker(settings: Settings, shared: Path, number: int, sock: socket.socket) -> None:
@@ -100,7 +116,7 @@ async def _work(settings: Settings, ledger: SharedLedger, sock: socket.socket) -
     stop = asyncio.Event()
     stop_on_signals(stop, (signal.SIGTERM,))
     stop_with_parent(stop)
-    async with await _open_transport(settings) as transport:
+    async with await open_transport(settings) as transport:
         await _serve_http(settings, transport, [sock], stop, ledger)
 
 
@@ -111,28 +127,40 @@ async def _serve_http(
     stop: asyncio.Event,
     ledger: Ledger | None = None,
 ) -> None:
-    application = build_application(
-        transport,
-        namespace=settings.namespace,
-        http=settings.http,
-        notify=settings.notify,
-        exempt=await _exempt_networks(settings),
-        ledger=ledger,
-    )
-    settle()
-    await serve(application, sockets, stop)
+    if "http" not in settings.roles:
+        await stop.wait()
+        return
+    async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
+        if tasks is not None:
+            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
+            stack.callback(measuring.cancel)
+        application = build_application(
+            transport,
+            namespace=settings.namespace,
+            http=settings.http,
+            notify=settings.notify,
+            exempt=await _exempt_networks(settings),
+            ledger=ledger,
+            tasks=tasks,
+        )
+        settle()
+        await serve(application, sockets, stop)
 
 
-async def _open_transport(settings: Settings) -> Transport:
-    match settings.transport_kind:
-        case "memory":
-            return open_memory()
-        case "embedded":
-            return await open_nats(settings.nats_config(**embedded_endpoint(settings.data_dir)))
-        case "redis":
-            return await open_redis(settings.redis_config())
-        case _:
-            return await open_nats(settings.nats_config())
+async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncExitStack) -> None:
+    """A candidate for the one active sweeper of the deployment, beside everything else that this process does."""
+    if "sweeper" not in settings.roles or "memory" in (settings.transport_kind, settings.state_kind):
+        return
+    state = await stack.enter_async_context(await open_state(settings))
+    sweeper = Sweeper(transport, state, TaskNames(settings.namespace), settings.tasks, settings.sweeper)
+    sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
+
+    async def end() -> None:
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+    stack.push_async_callback(end)
 
 
 async def _listen(settings: Settings) -> list[socket.socket]:

@@ -27,12 +27,14 @@ from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.streams import OpenStreams
 from gbe.http.subscribe import Subscribing
+from gbe.http.tasks import task_api
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
 logger = logging.getLogger(__name__)
@@ -54,6 +56,11 @@ class Application:
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
         self._site = site(services)
+        self._tasks = (
+            None
+            if services.tasks is None
+            else task_api(services.tasks, token=services.http.tasks_token, behind_proxy=services.notify.behind_proxy)
+        )
         self._counters: dict[tuple[Route, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,6 +97,8 @@ class Application:
                 return self._subscribing.over_http(scope, receive, send, match.topic, match.format)
             case Route.PUBLISH_JSON:
                 return self._publishing.as_json(scope, receive, send)
+            case Route.TASKS if self._tasks is not None:
+                return self._tasks(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -103,7 +112,7 @@ class Application:
                 return _redirect(scope, send, match.topic)
             case Route.WEBSOCKET:
                 raise Refusal.WEBSOCKET_EXPECTED.error()
-            case Route.NOT_FOUND:
+            case Route.NOT_FOUND | Route.TASKS:
                 raise Refusal.NOT_FOUND.error()
 
     def _websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -150,11 +159,13 @@ def build_application(
     notify: NotifyConfig | None = None,
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
+    tasks: TaskClient | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
+        tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -167,5 +178,6 @@ def build_application(
             hub=Hub(transport, notify, namespace, metrics.delivered.inc),
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
+            tasks=tasks,
         )
     )

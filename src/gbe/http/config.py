@@ -1,6 +1,6 @@
 """How the HTTP server listens, and what it lets a client take of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gbe.errors import ConfigError
 
@@ -40,6 +40,9 @@ class HttpConfig:
     metrics: bool = True
     """Whether ``/metrics`` is served."""
 
+    tasks_token: str | None = field(default=None, repr=False)
+    """What clients of ``/v1/tasks`` send as bearer token; without it they must be on this machine."""
+
     def __post_init__(self) -> None:
         if not 1024 <= self.max_header_bytes <= 1024 * 1024:
             raise ConfigError(f"http.max_header_bytes is {self.max_header_bytes}; accepted: 1024 to 1048576 bytes")
@@ -53,5 +56,7 @@ class HttpConfig:
         ):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"http.{key} is {getattr(self, key)}; accepted: seconds above 0")
+        if self.tasks_token is not None and len(self.tasks_token) < 16:
+            raise ConfigError("http.tasks_token is too short; accepted: at least 16 characters")
         if self.backlog < 1:
             raise ConfigError(f"http.backlog is {self.backlog}; accepted: at least 1")

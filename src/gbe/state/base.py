@@ -26,6 +26,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Final, Literal, NamedTuple, Self
 
@@ -377,6 +378,7 @@ def check_key(key: str, *, what: Literal["key", "prefix"] = "key") -> str:
     return key
 
 
+@lru_cache(maxsize=4096)
 def check_field(field: str, *, what: Literal["field", "index"] = "field") -> str:
     """Return ``field`` if it can name one; raise ``InvalidKeyError`` otherwise."""
     if len(field) > MAX_FIELD_BYTES or not is_token(field):
@@ -402,4 +404,7 @@ def matches(fields: Fields, expected: Expected) -> bool:
 
 def size_of(fields: Changes) -> int:
     """Bytes of all names and values, as the limit counts them."""
-    return sum(len(field) + len(value or b"") for field, value in fields.items())
+    size = 0
+    for field, value in fields.items():
+        size += len(field) if value is None else len(field) + len(value)
+    return size

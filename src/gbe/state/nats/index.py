@@ -145,7 +145,7 @@ class DeadlineIndex:
     async def _overtake(self, key: str, record: Stored) -> bool:
         """Write a record as it is, so that no write that was prepared before this can succeed after it."""
         message = record_message(self._names.record(key), record.fields or {}, KEEP, record)
-        return await self._requests.write(message, record.sequence, self._requests.deadline())
+        return await self._requests.write(message, record.sequence, self._requests.deadline()) is not None
 
 
 def _deadline(record: Stored, index: str) -> int | None:

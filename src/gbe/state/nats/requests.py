@@ -244,7 +244,7 @@ class Requests:
 
     async def write(
         self, record: Message, expected: int | None, deadline: float, entries: Sequence[Message] = ()
-    ) -> bool:
+    ) -> int | None:
         """Store a record, if its subject still ends at the sequence ``expected``, and index entries ahead of it.
 
         When a record is stored, its entries are. A server of its own handles what comes over one connection in its
@@ -258,7 +258,8 @@ class Requests:
             entries: harmless where the record is not stored.
 
         Returns:
-            Whether it was stored; ``False``: somebody else wrote the record meanwhile, and it was not.
+            Its sequence, or 0 where an earlier try may have stored it; ``None``: somebody else wrote the record
+            meanwhile, and it was not stored.
 
         Raises:
             StateUnavailableError: it is not known, or it was not possible before the deadline.
@@ -298,12 +299,12 @@ class Requests:
                     for entry, refusal in zip(entries, accepted, strict=True):
                         if refusal is not None:
                             await self.write(entry, None, deadline)
-                    return True
+                    return 0 if unanswered or error is not None else _ack_decoder.decode(replies[-1].data).seq
                 if error.err_code in WRONG_LAST_SEQUENCE:
                     if is_probe or not unanswered:
-                        return False
+                        return None
                     if (await self._last_on(record.subject)).write == write_id:
-                        return True
+                        return 0
                     is_probe = True
                     continue
                 reason = f"the engine refuses: {error.description} ({error.err_code})"

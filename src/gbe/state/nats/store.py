@@ -36,6 +36,8 @@ _PAGE: Final = 500
 _PAGE_BYTES: Final = 4 * 1024 * 1024
 _ROOM: Final = 4 * 1024  # headers, which the engine counts in, and what MessagePack adds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # after losing a compare-and-set to somebody else
+_MOST_KNOWN: Final = 4096
+_MOST_KNOWN_BYTES: Final = 4 * 1024
 _LAGGING_REPLICA: Final = 0.02
 
 Decide = Callable[[dict[str, bytes] | None], dict[str, bytes] | None]
@@ -79,6 +81,7 @@ class NatsStateStore(StateStore):
         self._requests = Requests(self._connection, self._names)
         self._index = DeadlineIndex(self._connection, self._requests, self._names)
         self._watches: set[NatsWatch] = set()
+        self._known: dict[str, Stored] = {}  # our own latest writes
         self._is_closed = False
 
     @classmethod
@@ -169,14 +172,20 @@ class NatsStateStore(StateStore):
         self._check_open()
         deadline, pause = self._requests.deadline(), _FIRST_PAUSE
         while True:
-            current = await self._requests.last(key)
+            # what we wrote last is likely to be the last still. If it is not, the engine says so and stores nothing
+            known = self._known.pop(key, None)
+            current = await self._requests.last(key) if known is None else known
             after = decide(current.fields)
+            if known is not None and after is None:
+                continue
             if after is None:
                 return False
             if not after and current.fields is None:
                 return True  # nothing is there, and nothing is to be there
             if await self._store(key, current, after, ttl, deadline):
                 return True
+            if known is not None:
+                continue
             if asyncio.get_running_loop().time() >= deadline:
                 raise StateUnavailableError(f"{key}: too many writers at once; nothing was written")
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads competitors, hides nothing
@@ -194,7 +203,13 @@ class NatsStateStore(StateStore):
             for index, moment in self._deadlines(fields).items()
             if index not in before or moment < before[index]
         ]
-        return await self._requests.write(record, None if current is None else current.sequence, deadline, entries)
+        self._known.pop(key, None)
+        sequence = await self._requests.write(record, None if current is None else current.sequence, deadline, entries)
+        if sequence and fields and not record.headers and len(record.body) <= _MOST_KNOWN_BYTES:
+            if len(self._known) >= _MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[key] = Stored(sequence, dict(fields))
+        return sequence is not None
 
     def _deadlines_of(self, fields: dict[str, bytes] | None) -> dict[str, int]:
         try:

@@ -10,6 +10,8 @@ from nats.aio.client import Client
 
 from gbe.transport.nats.errors import described
 
+_BLANKS = " \t\n\r\x0b\x0c"
+
 
 class RefusedError(Exception):
     """The server is there and does not want us: another try changes nothing."""
@@ -49,6 +51,17 @@ class CorrectedClient(Client):
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.get_running_loop().create_future()
         await super()._process_pong()
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # the same as nats-py's, which looks at every character of every name: an eighth of what a reader spends
+        found: dict[str, str] = {}
+        for line in raw.decode("utf-8", "replace").split("\r\n"):
+            name, colon, value = line.partition(":")
+            words = name.split()
+            if colon and len(words) == 1 and name.isascii():
+                found[words[0]] = value.strip(_BLANKS)
+        return found
 
     async def _read_loop(self) -> None:
         await super()._read_loop()

@@ -1,0 +1,252 @@
+"""``gbe.App``: what a program that submits or runs tasks holds in its hands."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
+
+import msgspec
+
+from gbe.config import Settings, load
+from gbe.connect import Connections
+from gbe.durations import parse_duration
+from gbe.errors import ConfigError, InvalidTaskError
+from gbe.lifecycle.names import Priority
+from gbe.tasks.backend import Backend
+from gbe.tasks.client import SubmitOptions, TaskClient
+from gbe.tasks.config import WorkerConfig
+from gbe.tasks.functions import Runnable, TaskFunction
+from gbe.tasks.handle import Task
+from gbe.tasks.observer import TaskObserver
+from gbe.tasks.registry import TypeRegistry
+from gbe.tasks.worker import Worker
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+OPTIONS: Final = frozenset(
+    {
+        "delay",
+        "run_at",
+        "priority",
+        "idempotency_key",
+        "key",
+        "max_retries",
+        "step_timeout",
+        "timeout",
+        "job_id",
+        "task_type",
+        "self",
+    }
+)
+"""What ``submit`` keeps for itself: no parameter of a task may be named so."""
+
+
+class App:
+    """The task types of a program, and the deployment that it works with.
+
+    Making one touches nothing; the first call that needs the engine connects. Use it as ``async with``, or ``close``
+    it. Without arguments the configuration is that of every ``gbe`` program: ``gbe.yaml``, the environment, or the
+    embedded engine that ``gbe serve`` runs on this machine.
+
+    Args:
+        config: a configuration file.
+        settings: a configuration that was read already.
+        backend: mechanisms that are open already, and are left open (see ``gbe.testing``).
+        overrides: keys of the configuration, which beat file and environment.
+    """
+
+    def __init__(
+        self,
+        config: Path | str | None = None,
+        *,
+        settings: Settings | None = None,
+        backend: Backend | None = None,
+        **overrides: object,
+    ) -> None:
+        self._config = None if config is None else Path(config)
+        self._settings, self._backend, self._overrides = settings, backend, overrides
+        self.functions: dict[str, TaskFunction] = {}
+        self._client: TaskClient | None = None
+        self._stack = AsyncExitStack()
+        self._opening = asyncio.Lock()
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration. Raises ``ConfigError``."""
+        if self._settings is None:
+            self._settings = load(self._config, flags=self._overrides)
+        return self._settings
+
+    def configure(self, settings: Settings | None = None, *, backend: Backend | None = None) -> None:
+        """Use this configuration, or mechanisms that are open already; before anything is opened, or after a close."""
+        if self._client is None:
+            self._settings, self._backend = settings or self._settings, backend or self._backend
+
+    # -- types
+
+    def task(self, name: str, **settings: object) -> Callable[[Function], Function]:
+        """Register a function as a task type.
+
+        Args:
+            name: letters, digits, ``_`` and ``-``.
+            settings: of the type, as in the configuration: ``step_timeout``, ``max_retries``, ``backoff``, …
+
+        Raises:
+            ConfigError: a name, a setting or a signature that cannot be a task's, or a name that is taken.
+        """
+
+        def register(function: Function) -> Function:
+            if name in self.functions:
+                raise ConfigError(f"task {name} is registered twice")
+            task = TaskFunction(name, function, settings)
+            taken = OPTIONS & set(task.params.__struct_fields__)
+            if taken:
+                raise ConfigError(f"task {name}: {min(taken)} is an option of submit; name the parameter differently")
+            self.functions[name] = task
+            return function
+
+        return register
+
+    # -- submit and look
+
+    async def submit(
+        self,
+        task_type: str,
+        *,
+        delay: float | str | None = None,
+        run_at: datetime | int | None = None,
+        priority: Priority | str = Priority.NORMAL,
+        idempotency_key: str | None = None,
+        key: str | None = None,
+        max_retries: int | None = None,
+        step_timeout: float | str | None = None,
+        timeout: float | str | None = None,
+        job_id: str | None = None,
+        **params: object,
+    ) -> Task:
+        """Submit a task: once this returns it is stored, and will run.
+
+        Args:
+            task_type: registered here, configured, or known from a worker.
+            delay, run_at: run it later, ``"5m"`` from now or at a moment (with a time zone, or unix milliseconds).
+            priority: ``high``, ``normal`` or ``low``.
+            idempotency_key: a second submit with the same key gives the first task.
+            key: what limits per key go by.
+            max_retries, step_timeout, timeout: for this task alone.
+            job_id: the job that it is part of.
+            params: the function's parameters.
+
+        Raises:
+            UnknownTaskTypeError, InvalidTaskError: nothing was written; the text names the field.
+            StateUnavailableError: the engine did not answer; with an ``idempotency_key`` a repetition is safe.
+        """
+        client = await self.client()
+        function = self.functions.get(task_type)
+        if function is None:
+            await client.types.look_up(task_type)
+            encoded = client.types.check_params(task_type, _plain(task_type, params))
+        else:
+            encoded = function.encode_params(params)
+        options = SubmitOptions(
+            delay=_seconds("delay", delay),
+            run_at=_moment(run_at),
+            priority=priority,
+            idempotency_key=idempotency_key,
+            key=key,
+            max_retries=max_retries,
+            step_timeout=_seconds("step_timeout", step_timeout),
+            timeout=_seconds("timeout", timeout),
+            job_id=job_id,
+        )
+        return Task(client, await client.submit(task_type, encoded, options), function)
+
+    async def get(self, task_id: str, task_type: str | None = None) -> Task:
+        """A task that was submitted before; quicker with its type. Raises ``TaskNotFoundError``."""
+        client = await self.client()
+        record = await client.get(task_id, task_type)
+        return Task(client, record, self.functions.get(record.task_type))
+
+    async def client(self) -> TaskClient:
+        """The client behind all this, connected."""
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    await self._open()
+        assert self._client is not None  # noqa: S101  just made
+        return self._client
+
+    async def _open(self) -> None:
+        backend = self._backend
+        if backend is None:
+            backend = (await self._stack.enter_async_context(Connections(self.settings))).backend
+        types = TypeRegistry(backend.state, backend.names, self._configured(), self.functions)
+        client = TaskClient(backend, types)
+        self._stack.push_async_callback(client.close)
+        await client.listen()
+        self._client = client
+
+    def _configured(self) -> Mapping[str, Mapping[str, object]]:
+        return {} if self._backend is not None and self._settings is None else self.settings.tasks
+
+    # -- run
+
+    async def worker(self, config: WorkerConfig | None = None, observer: TaskObserver | None = None) -> Worker:
+        """A worker for the functions of this program, and for the calls that are configured.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        client = await self.client()
+        from gbe.tasks.calls import call_of  # its HTTP client takes a while to load
+
+        config = config or WorkerConfig()
+        functions: dict[str, Runnable] = dict(self.functions)
+        for name in self._configured():
+            call = call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
+            if call is not None and name not in functions:
+                functions[name] = call
+        if not functions:
+            raise ConfigError("there is no task type to work on: register a function, or configure a command or http")
+        return Worker(client.backend, client.types, functions, config, observer)
+
+    async def run_worker(self, stop: asyncio.Event, config: WorkerConfig | None = None) -> None:
+        """Run a worker in this process until ``stop`` is set."""
+        await (await self.worker(config)).run(stop)
+
+    async def close(self) -> None:
+        """Let go of the engine; the next call connects again."""
+        self._client = None
+        await self._stack.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.client()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _plain(task_type: str, params: Mapping[str, object]) -> bytes:
+    try:
+        return msgspec.json.encode(params)
+    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+        raise InvalidTaskError(f"task {task_type}", "", f"a parameter cannot be serialised: {exc}") from exc
+
+
+def _seconds(name: str, value: float | str | None) -> float | None:
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as exc:
+        raise InvalidTaskError("task", name, f"{value!r}; expected {exc}") from None
+
+
+def _moment(value: datetime | int | None) -> int | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise InvalidTaskError("task", "run_at", "a moment without a time zone; name one, or give unix milliseconds")
+    return round(value.timestamp() * 1000)

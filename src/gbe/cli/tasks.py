@@ -1,0 +1,308 @@
+"""What ``gbe tasks …`` does: tables for people, JSON for scripts."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gbe.app import App
+from gbe.cli.runtime import run
+from gbe.config import Settings
+from gbe.durations import parse_duration
+from gbe.errors import InvalidTaskError, TaskCancelledError, TaskFailedError
+from gbe.lifecycle.names import check_task_id
+from gbe.lifecycle.record import TaskRecord
+from gbe.lifecycle.transitions import TaskState
+from gbe.schemas.tasks import decode_progress
+from gbe.tasks.client import SubmitOptions, TaskClient, as_document
+
+Work = Callable[[TaskClient], Coroutine[Any, Any, None]]
+
+_COLOURS: Final[Mapping[str, str]] = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+def with_client(settings: Settings, work: Work) -> None:
+    """Connect, do it, and let go."""
+
+    async def main() -> None:
+        async with App(settings=settings) as app:
+            await work(await app.client())
+
+    run(main())
+
+
+# -- submit
+
+
+def parse_params(words: Sequence[str], document: str | None) -> bytes:
+    """Parameters from ``name=value`` words, or from a JSON object; a value is JSON where it reads as such.
+
+    Raises:
+        InvalidTaskError: neither.
+    """
+    params: dict[str, Any] = {}
+    if document is not None:
+        try:
+            found = msgspec.json.decode(sys.stdin.buffer.read() if document == "-" else document)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise InvalidTaskError("task", "params", f"not JSON: {exc}") from None
+        if not isinstance(found, dict):
+            raise InvalidTaskError("task", "params", "expected a JSON object, name to value")
+        params |= found
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InvalidTaskError("task", "params", f"{word[:80]!r}; expected NAME=VALUE")
+        try:
+            params[name] = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            params[name] = value
+    return msgspec.json.encode(params)
+
+
+def seconds(name: str, value: str | None) -> float | None:
+    """A duration of the command line. Raises ``InvalidTaskError``."""
+    if value is None:
+        return None
+    try:
+        return parse_duration(value)
+    except ValueError as exc:
+        raise InvalidTaskError("task", name, f"{value!r}; expected {exc}") from None
+
+
+def submit(
+    settings: Settings, task_type: str, params: bytes, options: SubmitOptions, *, wait: float | None, json: bool
+) -> None:
+    """Submit a task; with ``wait`` print its result, and fail if it fails."""
+
+    async def work(client: TaskClient) -> None:
+        await client.types.look_up(task_type)
+        record = await client.submit(task_type, client.types.check_params(task_type, params), options)
+        if wait is None:
+            _print_json(as_document(record)) if json else typer.echo(record.task_id)
+            return
+        try:
+            result = await client.result(task_type, record.task_id, wait)
+        except (TaskFailedError, TaskCancelledError):
+            if json:
+                _print_json(as_document(await client.store.get(task_type, record.task_id)))
+            raise
+        except TimeoutError as exc:
+            typer.echo(f"gbe: {exc}; it goes on: gbe tasks show {record.task_id}", err=True)
+            raise typer.Exit(3) from None
+        if json:
+            _print_json(as_document(await client.store.get(task_type, record.task_id), result=result))
+        else:
+            typer.echo(result)
+
+    with_client(settings, work)
+
+
+# -- look
+
+
+def list_tasks(
+    settings: Settings,
+    *,
+    task_type: str | None,
+    state: str | None,
+    key: str | None,
+    limit: int,
+    cursor: str | None,
+    json: bool,
+) -> None:
+    """One page of tasks, the newest first."""
+
+    async def work(client: TaskClient) -> None:
+        if task_type is not None:
+            await client.types.look_up(task_type)
+        page = await client.list(task_type=task_type, state=parse_state(state), key=key, limit=limit, cursor=cursor)
+        if json:
+            _print_json({"tasks": [as_document(record) for record in page.tasks], "cursor": page.cursor})
+            return
+        table = Table("id", "type", "state", "attempt", "created", "progress", "error", box=None, pad_edge=False)
+        for record in page.tasks:
+            table.add_row(*_row(record))
+        _print_table(table)
+        if page.cursor is not None:
+            typer.echo(f"more: --cursor {page.cursor}", err=True)
+
+    with_client(settings, work)
+
+
+def parse_state(state: str | None) -> TaskState | None:
+    """A state by its name. Raises ``InvalidTaskError``."""
+    if state is None:
+        return None
+    try:
+        return TaskState(state)
+    except ValueError:
+        accepted = ", ".join(one.value for one in TaskState)
+        raise InvalidTaskError("list", "state", f"{state[:40]!r}; expected one of {accepted}") from None
+
+
+def show(settings: Settings, task_id: str, *, json: bool, follow: bool) -> None:
+    """Everything of one task; with ``follow`` its progress until it ends."""
+
+    async def work(client: TaskClient) -> None:
+        record = await client.get(check_task_id(task_id))
+        if follow and not record.state.is_terminal:
+            await _follow(client, record)
+            record = await client.store.get(record.task_type, task_id)
+        values = {"params": await client.params_of(record)}
+        if record.state is TaskState.COMPLETED:
+            values["result"] = await client.result_of(record)
+        document = as_document(record, **values)
+        if json:
+            _print_json(document)
+            return
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for name, value in document.items():
+            table.add_row(name, _shown(name, value))
+        _print_table(table)
+
+    with_client(settings, work)
+
+
+async def _follow(client: TaskClient, record: TaskRecord) -> None:
+    subject = client.backend.names.progress(record.task_type)
+
+    async def print_progress() -> None:
+        async with client.backend.transport.tail([subject]) as messages:
+            async for message in messages:
+                progress = decode_progress(message.envelope.payload)
+                if progress.task_id == record.task_id:
+                    of = "" if progress.total is None else f"/{progress.total}"
+                    typer.echo(f"{progress.done}{of} {_clean(progress.note)}".rstrip())
+
+    printing = asyncio.create_task(print_progress())
+    try:
+        await client.wait(record.task_type, record.task_id)
+    finally:
+        printing.cancel()
+        await asyncio.gather(printing, return_exceptions=True)
+
+
+# -- change
+
+
+def cancel(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
+    """Cancel tasks, one after the other; the first that cannot be ends it."""
+
+    async def work(client: TaskClient) -> None:
+        for task_id in task_ids:
+            record = await client.cancel(check_task_id(task_id))
+            _print_json(as_document(record)) if json else typer.echo(f"{task_id} cancelled")
+
+    with_client(settings, work)
+
+
+def retry(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
+    """Submit failed tasks again; prints the new ids."""
+
+    async def work(client: TaskClient) -> None:
+        for task_id in task_ids:
+            record = await client.retry(check_task_id(task_id))
+            _print_json(as_document(record)) if json else typer.echo(record.task_id)
+
+    with_client(settings, work)
+
+
+def pause(settings: Settings, task_types: Sequence[str], *, paused: bool) -> None:
+    """Pause or resume types."""
+
+    async def work(client: TaskClient) -> None:
+        for name in task_types:
+            await client.types.pause(name, paused=paused)
+            typer.echo(f"{name} {'paused' if paused else 'resumed'}")
+
+    with_client(settings, work)
+
+
+def types(settings: Settings, name: str | None, changes: Sequence[str], *, json: bool) -> None:
+    """Show types, or change settings of one."""
+
+    async def work(client: TaskClient) -> None:
+        if name is not None:
+            await client.types.look_up(name)
+            await client.types.refresh(name)
+        if changes and name is None:
+            raise InvalidTaskError("types", "set", "name the type to change")
+        if changes and name is not None:
+            settings_of = {key: value or None for key, _, value in (change.partition("=") for change in changes)}
+            await client.types.set(name, settings_of)
+        names = [name] if name is not None else await client.types.refresh_all()
+        if json:
+            _print_json({one: client.types.effective(one).settings() for one in names})
+            return
+        table = Table("type", "step timeout", "retries", "limits", "retention", "", box=None, pad_edge=False)
+        for one in names:
+            found = client.types.effective(one)
+            limits = [f"{found.concurrency} at a time"] if found.concurrency else []
+            limits += [str(found.rate_limit)] if found.rate_limit else []
+            table.add_row(
+                one,
+                f"{found.step_timeout:g} s",
+                f"{found.max_retries} {found.backoff.kind}",
+                ", ".join(limits),
+                f"{found.retention:g} s",
+                "paused" if found.paused else "",
+            )
+        _print_table(table)
+
+    with_client(settings, work)
+
+
+# -- output
+
+
+def _row(record: TaskRecord) -> tuple[str, ...]:
+    colour = _COLOURS.get(record.state.value)
+    state = f"[{colour}]{record.state.value}[/]" if colour else record.state.value
+    steps = "" if record.step_count is None else f"/{record.step_count}"
+    progress = "" if record.current_step is None else f"{record.current_step}{steps} {record.note or ''}"
+    return (
+        record.task_id,
+        record.task_type,
+        state,
+        str(record.attempt),
+        _moment(record.created_at),
+        _escaped(progress[:40]),
+        _escaped((record.error or "")[:60]),
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    if isinstance(value, msgspec.Raw):
+        return _escaped(bytes(value).decode(errors="replace")[:4000])
+    if isinstance(value, int) and (name.endswith("_at") or name == "deadline"):
+        return _moment(value)
+    return _escaped(str(value))
+
+
+def _moment(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _clean(text: str) -> str:
+    """Text of others on a terminal: without what could move its cursor or colour it."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _escaped(text: str) -> str:
+    return _clean(text).replace("[", r"\[")
+
+
+def _print_table(table: Table) -> None:
+    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=200)
+    console.print(table)
+
+
+def _print_json(document: object) -> None:
+    typer.echo(msgspec.json.encode(document))

@@ -1,0 +1,96 @@
+"""Opens what the configuration names: transport, state store and object store, for every program of gbe."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Self
+
+from gbe.config import Settings
+from gbe.errors import ConfigError
+from gbe.lifecycle.names import TaskNames
+from gbe.objects.claims import ClaimChecks
+from gbe.objects.open import open_objects
+from gbe.redis.config import RedisConfig
+from gbe.state import open as state
+from gbe.state.base import StateStore
+from gbe.tasks.backend import Backend
+from gbe.tasks.client import TaskClient
+from gbe.tasks.registry import TypeRegistry
+from gbe.transport.base import Transport
+from gbe.transport.open import embedded_endpoint, open_memory, open_nats, open_redis
+
+
+async def open_transport(settings: Settings) -> Transport:
+    """The message transport; an embedded engine is looked for in the data directory, never started.
+
+    Raises:
+        EngineNotRunningError: nothing serves the data directory; the text names ``gbe serve``.
+        TransportError: as the back end's ``open``.
+    """
+    match settings.transport_kind:
+        case "memory":
+            return open_memory()
+        case "embedded":
+            return await open_nats(settings.nats_config(**embedded_endpoint(settings.data_dir)))
+        case "redis":
+            return await open_redis(settings.redis_config())
+        case _:
+            return await open_nats(settings.nats_config())
+
+
+async def open_state(settings: Settings) -> StateStore:
+    """The state store; raises as ``open_transport`` does, with ``StateError`` in place of ``TransportError``."""
+    match settings.state_kind:
+        case "memory":
+            return state.open_memory(settings.state)
+        case "redis":
+            return await state.open_redis(RedisConfig(url=settings.state_engine, **settings.redis), settings.state)
+        case "embedded":
+            nats = settings.nats_config(**embedded_endpoint(settings.data_dir))
+        case _:
+            nats = settings.nats_config(urls=tuple(settings.state_engine.split(",")))
+    return await state.open_nats(nats, settings.state, replicas=settings.state_replicas)
+
+
+class Connections:
+    """All that tasks need of a deployment, as ``async with``."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.transport_kind == "memory":
+            raise ConfigError("transport is memory, which lives in one process: tasks need an engine, or gbe.testing")
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self.backend: Backend
+
+    async def __aenter__(self) -> Self:
+        """Open everything, and make sure that the streams are there."""
+        settings = self._settings
+        try:
+            transport = await self._stack.enter_async_context(await open_transport(settings))
+            store = await self._stack.enter_async_context(await open_state(settings))
+            objects = await self._stack.enter_async_context(await open_objects(settings.objects))
+            for stream in settings.streams:
+                await transport.ensure_stream(stream)
+            self.backend = Backend(transport, store, TaskNames(settings.namespace), ClaimChecks(objects))
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+@asynccontextmanager
+async def task_client(settings: Settings, transport: Transport) -> AsyncIterator[TaskClient | None]:
+    """A client of tasks beside a transport that is open; ``None`` where everything lives in one process."""
+    if "memory" in (settings.transport_kind, settings.state_kind):
+        yield None
+        return
+    async with await open_state(settings) as store, await open_objects(settings.objects) as objects:
+        names = TaskNames(settings.namespace)
+        backend = Backend(transport, store, names, ClaimChecks(objects))
+        client = TaskClient(backend, TypeRegistry(store, names, settings.tasks, {}))
+        try:
+            yield client
+        finally:
+            await client.close()

@@ -1,0 +1,1 @@
+"""The sweeper: finds what was lost, by its deadline (system.md section 7)."""

@@ -1,0 +1,86 @@
+"""Tasks in the state store: reads, and moves that are applied once, however often the engine goes away meanwhile."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from gbe.clock import Clock, SystemClock
+from gbe.errors import StateUnavailableError, TaskError, TaskNotFoundError
+from gbe.lifecycle.moves import Move
+from gbe.lifecycle.names import TaskNames, check_task_id
+from gbe.lifecycle.record import TaskRecord
+from gbe.state.base import KEEP, StateStore
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+
+
+class TaskStore:
+    """The tasks of one namespace."""
+
+    def __init__(self, state: StateStore, names: TaskNames, clock: Clock | None = None) -> None:
+        self.state, self.names = state, names
+        self.clock = clock or SystemClock()
+
+    async def get(self, task_type: str, task_id: str) -> TaskRecord:
+        """A task. Raises ``TaskNotFoundError``."""
+        fields = await self.state.get(self.names.task(task_type, check_task_id(task_id)))
+        if fields is None:
+            raise TaskNotFoundError(task_id)
+        return TaskRecord.from_fields(fields)
+
+    async def find(self, task_id: str, task_types: "list[str]") -> TaskRecord:
+        """A task whose type is one of these; raises ``TaskNotFoundError``."""
+        check_task_id(task_id)
+        found = await asyncio.gather(*(self.state.get(self.names.task(name, task_id)) for name in task_types))
+        for fields in found:
+            if fields is not None:
+                return TaskRecord.from_fields(fields)
+        raise TaskNotFoundError(task_id)
+
+    async def scan(self, task_type: str | None) -> AsyncIterator[TaskRecord]:
+        """Every task, of one type or of all; what is no task's record is skipped."""
+        prefix = self.names.state_prefix if task_type is None else f"{self.names.state_prefix}.{task_type}"
+        async for record in self.state.scan(prefix):
+            try:
+                yield TaskRecord.from_fields(record.fields)
+            except TaskError as exc:
+                logger.warning("record skipped: %s", exc, extra={"key": record.key})
+
+    async def apply(self, key: str, move: Move) -> bool:
+        """One transition, as ``StateStore.update_if`` does it."""
+        return await self.state.update_if(key, move.expected, move.changes, ttl=KEEP if move.ttl is None else move.ttl)
+
+    async def settle(self, key: str, move: Move, is_wanted: Callable[[], bool] = lambda: True) -> bool:
+        """One transition, tried until the engine has answered: whether it is applied.
+
+        A write whose answer was lost is looked up before it is repeated: the fields that it sets tell.
+
+        Args:
+            key: the record's.
+            move: sets something that nobody else would set, such as an attempt's own moments.
+            is_wanted: asked before each further try.
+
+        Raises:
+            StateUnavailableError: no longer wanted; nobody knows.
+        """
+        pause, maybe_done = 0.0, False
+        while True:
+            try:
+                if maybe_done and await self._is_applied(key, move):
+                    return True
+                return await self.apply(key, move)
+            except StateUnavailableError as exc:
+                maybe_done = True
+                if not is_wanted():
+                    raise
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+                logger.warning("state is not written, trying again: %s", exc, extra={"key": key})
+                await asyncio.sleep(pause)
+
+    async def _is_applied(self, key: str, move: Move) -> bool:
+        fields = await self.state.get(key) or {}
+        return all(fields.get(name) == value for name, value in move.changes.items())

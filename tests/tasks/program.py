@@ -1,0 +1,22 @@
+"""The program of worker processes in fault tests."""
+
+import asyncio
+import os
+
+import gbe
+
+app = gbe.App()
+
+
+@app.task("work", max_retries=50, backoff="none")
+async def work(number: int, seconds: float = 0.01) -> int:
+    """Do something for a while."""
+    await asyncio.sleep(seconds)
+    return number
+
+
+@app.task("where", max_retries=50, backoff="none")
+async def where(seconds: float = 0.0) -> int:
+    """Say which process ran it."""
+    await asyncio.sleep(seconds)
+    return os.getpid()

@@ -1,0 +1,165 @@
+"""``gbe serve``, ``gbe worker`` and ``gbe tasks`` as a user types them, on the embedded engine."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.engines import _die_with_parent, free_port
+
+ROOT = Path(__file__).parents[2]
+
+
+class Shell:
+    """A folder in which gbe is served, and commands are run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port, self.metrics_port = folder, free_port(), free_port()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as out:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gbe.cli.main", *words],
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=out,
+                stderr=out,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+            )
+        self._processes.append(process)
+        return process
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "gbe.cli.main", *words],
+            cwd=self.folder,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def until_ok(self, *words: str) -> None:
+        """Run a command until it succeeds."""
+        deadline = time.monotonic() + 60
+        while (done := self.run(*words)).returncode != 0:
+            assert time.monotonic() < deadline, done.stderr + (self.folder / "log").read_text()
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            process.terminate()
+            process.wait(30)
+
+    def _environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GBE_WORKER_GRACE": "1s", "TZ": "UTC"}
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """gbe serve and a worker, for all tests of this file."""
+    shell = Shell(tmp_path_factory.mktemp("shell"))
+    try:
+        shell.start("serve", "--listen", f"127.0.0.1:{shell.port}")
+        shell.until_ok("tasks", "types")
+        shell.start("worker", "tests.tasks.program:app", "--metrics", f"127.0.0.1:{shell.metrics_port}")
+        shell.until_ok("tasks", "types", "work")
+        yield shell
+    finally:
+        shell.end()
+
+
+def test_a_task_is_submitted_and_its_result_printed(shell: Shell) -> None:
+    """With ``--wait``; without, its id."""
+    done = shell.run("tasks", "submit", "work", "number=7", "--wait", "30s")
+    assert (done.returncode, done.stdout.strip()) == (0, "7"), done.stderr
+    task_id = shell.run("tasks", "submit", "work", "--params", '{"number": 8}').stdout.strip()
+    shown = json.loads(shell.run("tasks", "show", task_id, "--follow", "--json").stdout)
+    assert (shown["state"], shown["result"], shown["params"]) == ("completed", 8, {"number": 8})
+
+
+def test_lists_are_for_people_and_for_scripts(shell: Shell) -> None:
+    """A table, or JSON with a cursor."""
+    ids = [shell.run("tasks", "submit", "work", f"number={n}", "--wait", "30s", "--json").stdout for n in range(3)]
+    assert shell.run("tasks", "list", "--type", "work").stdout.splitlines()[0].split()[:3] == ["id", "type", "state"]
+    page = json.loads(shell.run("tasks", "list", "--json", "--limit", "2").stdout)
+    assert (len(page["tasks"]), page["tasks"][0]["id"]) == (2, json.loads(ids[-1])["id"])
+    rest = json.loads(shell.run("tasks", "list", "--json", "--cursor", page["cursor"]).stdout)
+    assert not {task["id"] for task in rest["tasks"]} & {task["id"] for task in page["tasks"]}
+
+
+def test_cancel_and_retry(shell: Shell) -> None:
+    """A cancel that is too late fails."""
+    task_id = shell.run("tasks", "submit", "where", "seconds=600").stdout.strip()
+    assert shell.run("tasks", "cancel", task_id).returncode == 0
+    late = shell.run("tasks", "cancel", task_id)
+    assert (late.returncode, "is cancelled: cancel is not possible" in late.stderr) == (1, True)
+    again = shell.run("tasks", "retry", task_id).stdout.strip()
+    assert json.loads(shell.run("tasks", "show", again, "--json").stdout)["retry_of"] == task_id
+    assert shell.run("tasks", "cancel", again).returncode == 0
+
+
+def test_types_are_changed_and_paused(shell: Shell) -> None:
+    """While the worker runs."""
+    assert shell.run("tasks", "types", "work", "--set", "max_retries=9").returncode == 0
+    assert shell.run("tasks", "pause", "work").returncode == 0
+    settings = json.loads(shell.run("tasks", "types", "work", "--json").stdout)["work"]
+    assert (settings["max_retries"], settings["paused"]) == (9, True)
+    waiting = shell.run("tasks", "submit", "work", "number=1", "--wait", "1s")
+    assert (waiting.returncode, "it goes on" in waiting.stderr) == (3, True)
+    assert shell.run("tasks", "resume", "work").returncode == 0
+    assert shell.run("tasks", "submit", "work", "number=1", "--wait", "30s").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("submit", "wrok", "number=1"), "unknown task type 'wrok'"),
+        (("submit", "work"), "number: missing"),
+        (("submit", "work", "number=x"), "number: expected integer, got string"),
+        (("submit", "work", "number=1", "nmuber=2"), "no such parameter"),
+        (("submit", "work", "number"), "expected NAME=VALUE"),
+        (("submit", "work", "--params", "{"), "not JSON"),
+        (("submit", "work", "number=1", "--delay", "soon"), "such as 1h30m"),
+        (("submit", "work", "number=1", "--priority", "top"), "high, normal or low"),
+        (("show", "01ARZ3NDEKTSV4RRFFQ69G5FAV"), "there is no task"),
+        (("cancel", "nonsense"), "there is no task"),
+        (("list", "--state", "odd"), "expected one of pending"),
+        (("types", "work", "--set", "max_retries=many"), "a whole number"),
+        (("types", "work", "--set", "command=rm"), "configuration only"),
+        (("pause", "wrok"), "unknown task type"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_line(shell: Shell, words: tuple[str, ...], complaint: str) -> None:
+    """With exit code 1, and nothing on standard output."""
+    done = shell.run("tasks", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_metrics_are_served(shell: Shell) -> None:
+    """Those of attempts by the worker."""
+    shell.run("tasks", "submit", "work", "number=1", "--wait", "30s")
+    page = httpx.get(f"http://127.0.0.1:{shell.metrics_port}/metrics").text
+    assert 'gbe_task_ends_total{outcome="completed",type="work"}' in page
+
+
+def test_the_same_over_http(shell: Shell) -> None:
+    """``gbe serve`` answers for tasks beside topics."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:
+        task = http.post("/v1/tasks", json={"type": "work", "params": {"number": 3}}).json()
+        assert http.get(f"/v1/tasks/{task['id']}?wait=30s").json()["result"] == 3
+
+
+@pytest.mark.parametrize("target", ["nonsense", "tests.tasks.program:nothing", "no.such.module:app", "os:path"])
+def test_a_worker_without_an_app_says_so(shell: Shell, target: str) -> None:
+    """One line, exit code 1."""
+    done = shell.run("worker", target)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
