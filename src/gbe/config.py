@@ -311,6 +311,8 @@ KEYS: Final[tuple[Key, ...]] = (
             "page": ("integer", "Records per look."),
             "most": ("integer", "Records per sweep."),
             "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
+            "prune_every": ("duration", "Time between two looks for objects whose record is gone."),
+            "prune_age": ("duration", "Younger objects stay: their record may be about to be written."),
         },
     ),
     *_section(

@@ -194,7 +194,7 @@ class Deployment:
     async def sweeper(self, config: SweeperConfig = QUICK_SWEEPER) -> Sweeper:
         """One more sweeper."""
         backend = await self.backend()
-        return Sweeper(backend.transport, backend.state, self.names, self.configured, config)
+        return Sweeper(backend.transport, backend.state, self.names, self.configured, config, claims=backend.claims)
 
     @asynccontextmanager
     async def sweeping(self, config: SweeperConfig = QUICK_SWEEPER) -> AsyncIterator[Sweeper]:

@@ -41,6 +41,8 @@ async def test_a_command_runs_with_its_parameters(deployment: Deployment) -> Non
     async with deployment.working(app):
         task = await app.submit("shout", text="hi; echo $HOME")
         assert await task.result(timeout=30) == {"said": "HI; ECHO $HOME", "given": {"text": "hi; echo $HOME"}}
+        braces = await app.submit("shout", text="{a}{text}", a="no")
+        assert (await braces.result(timeout=30))["said"] == "{A}{TEXT}"
         option = await app.submit("shout", text="--help")
         with pytest.raises(TaskFailedError, match="taken for an option"):
             await option.result(timeout=30)

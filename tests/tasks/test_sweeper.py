@@ -1,9 +1,10 @@
 """The sweeper on every back end: what was lost is found, what is fine is left alone."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
-from tests.tasks.conftest import Deployment
+from tests.tasks.conftest import QUICK_SWEEPER, Deployment
 from tests.waiting import eventually, first
 
 from gbe import App, TaskContext
@@ -183,3 +184,23 @@ async def test_what_is_no_task_is_left_alone(deployment: Deployment, hand: Hand)
     await hand.client.backend.state.put(deployment.names.task("email", "0" * 26), {"timeout_at": b"1", "x": b"\xff"})
     await hand.claim()
     assert (await (await deployment.sweeper()).sweep()).retried == 1
+
+
+async def test_large_parameters_go_with_their_task(deployment: Deployment, app: App) -> None:
+    """What a record that is gone referred to is removed; what another one refers to stays."""
+
+    @app.task("email")
+    async def email(ctx: TaskContext, text: str) -> int:
+        return len(text)
+
+    client = await app.client()
+    kept, gone = await app.submit("email", text="k" * 10_000), await app.submit("email", text="g" * 10_000)
+    await client.backend.state.delete(client.backend.names.task("email", gone.id))
+
+    def stored() -> int:
+        return sum(path.is_file() for path in (deployment.folder / "objects").rglob("*"))
+
+    assert stored() == 2
+    async with deployment.sweeping(replace(QUICK_SWEEPER, prune_every=0.1, prune_age=0.001)):
+        await eventually(lambda: stored() == 1, "the orphan's end")
+    assert await client.params_of(await kept.refresh()) == b'{"text":"%b"}' % (b"k" * 10_000)

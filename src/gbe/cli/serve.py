@@ -23,6 +23,8 @@ from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.lifecycle.names import TaskNames
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
+from gbe.objects.claims import ClaimChecks
+from gbe.objects.open import open_objects
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -153,7 +155,9 @@ async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncE
     if "sweeper" not in settings.roles or "memory" in (settings.transport_kind, settings.state_kind):
         return
     state = await stack.enter_async_context(await open_state(settings))
-    sweeper = Sweeper(transport, state, TaskNames(settings.namespace), settings.tasks, settings.sweeper)
+    claims = ClaimChecks(await stack.enter_async_context(await open_objects(settings.objects)))
+    names = TaskNames(settings.namespace)
+    sweeper = Sweeper(transport, state, names, settings.tasks, settings.sweeper, claims=claims)
     sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
 
     async def end() -> None:

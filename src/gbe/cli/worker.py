@@ -149,7 +149,9 @@ async def _sweep(settings: Settings) -> None:
     stop_on_signals(stop, _STOP_SIGNALS)
     async with Connections(settings) as connections:
         backend = connections.backend
-        sweeper = Sweeper(backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper)
+        sweeper = Sweeper(
+            backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+        )
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         stopped = asyncio.create_task(stop.wait())

@@ -15,6 +15,8 @@ class SweeperConfig:
         page: records per look: bounds memory, not how many are swept.
         most: records per sweep: bounds how long one takes before the next report.
         report_every: reports of sweeps that found nothing are this far apart.
+        prune_every: between two looks at the object store for values whose record is gone.
+        prune_age: younger objects stay: their record may be about to be written.
     """
 
     interval: float = 1.0
@@ -22,9 +24,11 @@ class SweeperConfig:
     page: int = 256
     most: int = 20_000
     report_every: float = 60.0
+    prune_every: float = 3600.0
+    prune_age: float = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("interval", "term", "report_every"):
+        for name in ("interval", "term", "report_every", "prune_every", "prune_age"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"sweeper.{name} is {getattr(self, name):g}; expected seconds above 0")
         if not 1 <= self.page <= 10_000 or self.most < self.page:

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import LeaseLostError, StateError, TaskError, TransportError
+from gbe.errors import LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
 from gbe.lifecycle.moves import Move
@@ -29,6 +29,7 @@ from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.registered import Registered, Settings, compose
 from gbe.lifecycle.transitions import TaskState
 from gbe.lifecycle.types import TaskType
+from gbe.objects.claims import ClaimChecks
 from gbe.schemas import system, tasks
 from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
@@ -65,6 +66,7 @@ class Sweeper:
     Args:
         configured: the ``tasks:`` section, by type.
         clock: whose moments count as now.
+        claims: large values beside the records; those whose record is gone are removed.
     """
 
     def __init__(
@@ -75,8 +77,9 @@ class Sweeper:
         configured: Mapping[str, Settings] | None = None,
         config: SweeperConfig | None = None,
         clock: Clock | None = None,
+        claims: ClaimChecks | None = None,
     ) -> None:
-        self._transport, self._state, self._names = transport, state, names
+        self._transport, self._state, self._names, self._claims = transport, state, names, claims
         self._configured = configured or {}
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
@@ -96,14 +99,34 @@ class Sweeper:
             try:
                 async with self._lease.held() as fence:
                     logger.info("sweeper active", extra={"sweeper": self.name, "fence": fence})
-                    while True:
-                        await self._sweep_safely()
-                        await asyncio.sleep(self.config.interval)
+                    await self._work()
             except LeaseLostError as exc:
                 logger.warning("sweeper stands back: %s", exc)
             except StateError as exc:
                 logger.warning("sweeper waits for the state store: %s", exc)
                 await asyncio.sleep(_PAUSE)
+
+    async def _work(self) -> None:
+        """Sweep, and prune beside it, until the lease is lost."""
+        pruning = asyncio.create_task(self._prune_forever(), name="gbe.sweeper.prune")
+        try:
+            while True:
+                await self._sweep_safely()
+                await asyncio.sleep(self.config.interval)
+        finally:
+            pruning.cancel()
+            await asyncio.gather(pruning, return_exceptions=True)
+
+    async def _prune_forever(self) -> None:
+        """Large values go with their records: expired, replaced, or never written because somebody crashed."""
+        while self._claims is not None:
+            try:
+                await self._claims.prune(self._state, min_age=self.config.prune_age)
+            except (StateError, ObjectError) as exc:
+                logger.warning("objects not pruned: %s", exc)
+            except Exception:
+                logger.exception("objects not pruned")
+            await asyncio.sleep(self.config.prune_every)
 
     async def _sweep_safely(self) -> None:
         try:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import re
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from gbe.tasks.context import TaskContext
 from gbe.tasks.runner import DoNotRetryError
 
 MOST_ANSWER: Final = 1024 * 1024
+_PLACE: Final = re.compile(r"\{([^{}]+)\}")
 _MOST_STDERR: Final = 16 * 1024
 _TAIL: Final = 500
 _PATIENCE: Final = httpx.Timeout(None, connect=10.0)  # the step timeout bounds the rest
@@ -125,19 +127,20 @@ def _filled(word: str, params: Mapping[str, Any]) -> str:
     Raises:
         InvalidTaskError: a parameter is missing, or would be taken for an option.
     """
-    filled = word
-    for name, value in params.items():
-        place = "{" + name + "}"
-        if place in word:
-            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-            if "\0" in text or (word.startswith(place) and text.startswith("-")):
-                raise InvalidTaskError("task", name, "cannot be a word of a command: it would be taken for an option")
-            if word == place:
-                return text
-            filled = filled.replace(place, text)
-    if word == filled and word.startswith("{") and word.endswith("}"):
-        raise InvalidTaskError("task", word[1:-1][:80], "missing")
-    return filled
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in params:
+            if match[0] != word:
+                return match[0]  # braces of its own
+            raise InvalidTaskError("task", name[:80], "missing")
+        given = params[name]
+        text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
+        if "\0" in text or (match.start() == 0 and text.startswith("-")):
+            raise InvalidTaskError("task", name, "cannot be a word of a command: it would be taken for an option")
+        return text
+
+    return _PLACE.sub(value, word)  # in one go: what a parameter brings is not filled in again
 
 
 class HttpCall(_Call):
