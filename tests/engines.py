@@ -10,11 +10,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Self
 
 BINARY = Path(sys.executable).parent / "nats-server"
 _PORTS = range(12_000, 20_000)  # below the ephemeral range: nobody's outgoing connection takes it while we are down
+
+
+_given: deque[int] = deque()  # ports, the latest last
 
 
 def _die_with_parent() -> None:
@@ -116,16 +120,28 @@ def _stands(pid: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing listens on, and that no outgoing connection takes meanwhile."""
+    """A port that nothing listens on, that no outgoing connection takes meanwhile, and that nobody else was given.
+
+    Who asks for several ports binds them later: so none is given twice, and the processes of a test run have ports of
+    their own.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    own = _PORTS[int(worker) % count :: count]
     while True:
-        port = random.choice(_PORTS)
+        port = random.choice(own)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.append(port)
+        if len(_given) > len(own) // 2:
+            _given.popleft()
+        return port
 
 
 def _serves_jetstream(port: int) -> bool:

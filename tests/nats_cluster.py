@@ -173,9 +173,14 @@ class Cluster:
         return next(server for server in self.servers if server.config["server_name"] == name)
 
     async def __aenter__(self) -> Self:
-        for server in self.servers:
-            server.spawn()
-        await self.is_whole()
+        try:
+            for server in self.servers:
+                server.spawn()
+            await self.is_whole()
+        except BaseException:
+            for server in self.servers:
+                server.kill()
+            raise
         return self
 
     async def __aexit__(
