@@ -22,7 +22,7 @@ from typing import IO, Any, Final, Self, TypeVar
 import trustme
 from redis.connection import Connection, SSLConnection
 from redis.crc import key_slot
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from tests.engines import _die_with_parent, _stands, free_port
 
 USER: Final = "gbe"
@@ -593,19 +593,21 @@ class RedisCluster:
             The target, once every node that answers knows that it serves the slot.
         """
         slot = slot_of(slot)
+        # a node that has not heard of the last election takes the target for a replica, and refuses in the middle
+        self.wait_ok()
         source = self.master_of(slot)
         masters = [node for node, line in self._own_lines() if not line.master_id and node is not source]
         target = target or masters[0]
         assert target in masters, f"{target} is no other master"
-        target.call("CLUSTER", "SETSLOT", slot, "IMPORTING", source.node_id)
-        source.call("CLUSTER", "SETSLOT", slot, "MIGRATING", target.node_id)
+        _set_slot(target, slot, "IMPORTING", source.node_id)
+        _set_slot(source, slot, "MIGRATING", target.node_id)
         credentials = ("AUTH2", "default", _ADMIN_PASSWORD) if self.acl else ()
         while keys := source.call("CLUSTER", "GETKEYSINSLOT", slot, batch):
             source.call("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, *credentials, "KEYS", *keys)
             time.sleep(pause)
         # the target first: if the source were the first to forget it, nobody would serve it for a moment
         for node in (target, source, *(node for node in masters if node is not target)):
-            node.call("CLUSTER", "SETSLOT", slot, "NODE", target.node_id)
+            _set_slot(node, slot, "NODE", target.node_id)
         _until(lambda: self._know(slot, target), f"all nodes know that slot {slot} is served by {target}")
         return target
 
@@ -613,6 +615,19 @@ class RedisCluster:
         views = [_view(node) for node in self.nodes if node.answers]
         owners = {line.id for view in views for line in view if any(slot in slots for slots in line.slots)}
         return owners == {master.node_id}
+
+
+def _set_slot(node: RedisProcess, slot: int, what: str, other: str) -> None:
+    """Tell a node where a slot goes; one that does not know yet that the other is a master is told again."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            node.call("CLUSTER", "SETSLOT", slot, what, other)
+            return
+        except ResponseError as exc:
+            if "not a master" not in str(exc) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True, slots=True)
