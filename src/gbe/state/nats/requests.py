@@ -294,7 +294,9 @@ class Requests:
                     raise
                 reason = str(exc)
             else:
-                *accepted, error = map(_error_in, replies)  # in the order in which they were sent
+                if len(replies) > len(entries) + 1:
+                    unanswered += 1  # an old leader answered beside the new one: what is stored tells who is right
+                *accepted, error = map(_error_in, replies[-len(entries) - 1 :])  # in the order in which they were sent
                 if error is None or error.err_code == DUPLICATE_IN_BATCH:
                     for entry, refusal in zip(entries, accepted, strict=True):
                         if refusal is not None:
