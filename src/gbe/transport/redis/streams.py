@@ -4,7 +4,7 @@ entry in a hash, and what it asks for is applied by the scripts that write and r
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -181,8 +181,3 @@ def _encode(config: StreamConfig) -> bytes:
 
 def _decode(raw: bytes) -> StreamConfig:
     return msgspec.json.decode(raw, type=StreamConfig)
-
-
-def limits_of(config: StreamConfig) -> dict[str, Any]:
-    """What of a configuration decides about what is kept."""
-    return {"max_age": config.max_age, "max_bytes": config.max_bytes, "max_msgs": config.max_msgs}
