@@ -141,7 +141,7 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"tasks_token", "password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset({"api_token", "password", "token", "secret_access_key", "session_token"})
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -328,7 +328,10 @@ KEYS: Final[tuple[Key, ...]] = (
             "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
             "backlog": ("integer", "Connections that may wait to be accepted."),
             "metrics": ("boolean", "Whether `/metrics` is served."),
-            "tasks_token": ("text", "Token for `/v1/tasks`; without it only clients of this machine may use it."),
+            "api_token": (
+                "text",
+                "Token for the JSON APIs (`/v1/tasks` and others); without it only clients of this machine may use it.",
+            ),
         },
     ),
     *_section(

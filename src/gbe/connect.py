@@ -81,15 +81,23 @@ class Connections:
 
 
 @asynccontextmanager
-async def task_client(settings: Settings, transport: Transport) -> AsyncIterator[TaskClient | None]:
-    """A client of tasks beside a transport that is open; ``None`` where everything lives in one process."""
+async def open_backend(settings: Settings, transport: Transport) -> AsyncIterator[Backend | None]:
+    """State store and object store beside a transport that is open; ``None`` where all lives in one process."""
     if "memory" in (settings.transport_kind, settings.state_kind):
         yield None
         return
     async with await open_state(settings) as store, await open_objects(settings.objects) as objects:
-        names = TaskNames(settings.namespace)
-        backend = Backend(transport, store, names, ClaimChecks(objects))
-        client = TaskClient(backend, TypeRegistry(store, names, settings.tasks, {}))
+        yield Backend(transport, store, TaskNames(settings.namespace), ClaimChecks(objects))
+
+
+@asynccontextmanager
+async def task_client(settings: Settings, transport: Transport) -> AsyncIterator[TaskClient | None]:
+    """A client of tasks beside a transport that is open; ``None`` where everything lives in one process."""
+    async with open_backend(settings, transport) as backend:
+        if backend is None:
+            yield None
+            return
+        client = TaskClient(backend, TypeRegistry(backend.state, backend.names, settings.tasks, {}))
         try:
             yield client
         finally:

@@ -143,7 +143,7 @@ async def test_strangers_need_the_token(deployment: Deployment, app: App) -> Non
     """Without a token only this machine may, and no web page on it; with one, who has it."""
     tasks = await app.client()
     plain = build_application(tasks.backend.transport, tasks=tasks)
-    guarded = build_application(tasks.backend.transport, tasks=tasks, http=HttpConfig(tasks_token=TOKEN))
+    guarded = build_application(tasks.backend.transport, tasks=tasks, http=HttpConfig(api_token=TOKEN))
     cases = [
         (plain, {"host": "10.0.0.7"}, 403),
         (plain, {"origin": "http://evil.example"}, 403),

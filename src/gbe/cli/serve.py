@@ -13,19 +13,16 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_state, open_transport, task_client
+from gbe.connect import open_transport, task_client
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
-from gbe.lifecycle.names import TaskNames
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
-from gbe.objects.claims import ClaimChecks
-from gbe.objects.open import open_objects
-from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
@@ -71,7 +68,7 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
         transport = await stack.enter_async_context(await open_transport(settings))
         for stream in settings.streams:
             await transport.ensure_stream(stream)
-        await _start_sweeper(settings, transport, stack)
+        await start_roles(settings, transport, stack)
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own
@@ -148,23 +145,6 @@ async def _serve_http(
         )
         settle()
         await serve(application, sockets, stop)
-
-
-async def _start_sweeper(settings: Settings, transport: Transport, stack: AsyncExitStack) -> None:
-    """A candidate for the one active sweeper of the deployment, beside everything else that this process does."""
-    if "sweeper" not in settings.roles or "memory" in (settings.transport_kind, settings.state_kind):
-        return
-    state = await stack.enter_async_context(await open_state(settings))
-    claims = ClaimChecks(await stack.enter_async_context(await open_objects(settings.objects)))
-    names = TaskNames(settings.namespace)
-    sweeper = Sweeper(transport, state, names, settings.tasks, settings.sweeper, claims=claims)
-    sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
-
-    async def end() -> None:
-        sweeping.cancel()
-        await asyncio.gather(sweeping, return_exceptions=True)
-
-    stack.push_async_callback(end)
 
 
 async def _listen(settings: Settings) -> list[socket.socket]:

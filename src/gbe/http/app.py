@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from gbe import metrics
 from gbe.errors import NotifyError, TransportError
+from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
     Message,
@@ -27,7 +28,6 @@ from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.streams import OpenStreams
 from gbe.http.subscribe import Subscribing
-from gbe.http.tasks import task_api
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
@@ -56,11 +56,7 @@ class Application:
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
         self._site = site(services)
-        self._tasks = (
-            None
-            if services.tasks is None
-            else task_api(services.tasks, token=services.http.tasks_token, behind_proxy=services.notify.behind_proxy)
-        )
+        self._apis = apis(services)
         self._counters: dict[tuple[Route, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,8 +93,8 @@ class Application:
                 return self._subscribing.over_http(scope, receive, send, match.topic, match.format)
             case Route.PUBLISH_JSON:
                 return self._publishing.as_json(scope, receive, send)
-            case Route.TASKS if self._tasks is not None:
-                return self._tasks(scope, receive, send)
+            case Route.API:
+                return self._apis(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -112,7 +108,7 @@ class Application:
                 return _redirect(scope, send, match.topic)
             case Route.WEBSOCKET:
                 raise Refusal.WEBSOCKET_EXPECTED.error()
-            case Route.NOT_FOUND | Route.TASKS:
+            case Route.NOT_FOUND:
                 raise Refusal.NOT_FOUND.error()
 
     def _websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:

@@ -40,8 +40,8 @@ class HttpConfig:
     metrics: bool = True
     """Whether ``/metrics`` is served."""
 
-    tasks_token: str | None = field(default=None, repr=False)
-    """What clients of ``/v1/tasks`` send as bearer token; without it they must be on this machine."""
+    api_token: str | None = field(default=None, repr=False)
+    """What clients of the JSON APIs send as bearer token; without it they must be on this machine."""
 
     def __post_init__(self) -> None:
         if not 1024 <= self.max_header_bytes <= 1024 * 1024:
@@ -56,7 +56,7 @@ class HttpConfig:
         ):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"http.{key} is {getattr(self, key)}; accepted: seconds above 0")
-        if self.tasks_token is not None and len(self.tasks_token) < 16:
-            raise ConfigError("http.tasks_token is too short; accepted: at least 16 characters")
+        if self.api_token is not None and len(self.api_token) < 16:
+            raise ConfigError("http.api_token is too short; accepted: at least 16 characters")
         if self.backlog < 1:
             raise ConfigError(f"http.backlog is {self.backlog}; accepted: at least 1")

@@ -12,7 +12,7 @@ from gbe.notify.topics import is_topic_name
 class Route(Enum):
     """What a request wants."""
 
-    TASKS = auto()  # gbe.http.tasks
+    API = auto()  # gbe.http.apis
     SITE = auto()  # pages, health, metrics: gbe.http.site
     REDIRECT = auto()
     PREFLIGHT = auto()
@@ -43,7 +43,7 @@ class Match:
     format: str = ""
 
 
-TASK_PATHS: Final = ("/v1/tasks", "/v1/task-types", "/v1/openapi.json")
+API_PATHS: Final = ("/v1/tasks", "/v1/task-types", "/v1/openapi.json")
 SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
@@ -62,8 +62,8 @@ def find_route(method: str, path: str) -> Match:
 
 
 def _find(method: str, path: str) -> Match:
-    if path.startswith(TASK_PATHS):
-        return Match(Route.TASKS)
+    if path.startswith(API_PATHS):
+        return Match(Route.API)
     if method == "OPTIONS":
         return Match(Route.PREFLIGHT)
     if "//" in path:

@@ -98,8 +98,9 @@ class DeadlineIndex:
 
     async def _subjects(self, pattern: str) -> Collection[str]:
         body = json.dumps({"subjects_filter": pattern}).encode()
-        (reply,) = await self._requests.ask("due", f"$JS.API.STREAM.INFO.{self._names.stream}", body)
-        return _info_decoder.decode(reply.data).state.subjects or {}
+        replies = await self._requests.ask("due", f"$JS.API.STREAM.INFO.{self._names.stream}", body)
+        # an old leader may answer beside the new one: what either knows is looked at, and the records tell what is true
+        return {name for reply in replies for name in _info_decoder.decode(reply.data).state.subjects or {}}
 
     async def _verify(self, index: str, before: int, entries: Sequence[_Entry]) -> list[tuple[int, Record]]:
         """The records among entries that are due; lapsed entries are put right.

@@ -1,0 +1,51 @@
+"""The roles of ``gbe serve`` that work in the background, beside HTTP or alone."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from gbe.config import Settings
+from gbe.connect import open_backend
+from gbe.sweeper.sweeper import Sweeper
+from gbe.tasks.backend import Backend
+from gbe.transport.base import Transport
+
+logger = logging.getLogger(__name__)
+
+Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
+"""Works until it is cancelled; an engine that goes away is its own to wait for."""
+
+
+async def _sweeper(settings: Settings, backend: Backend) -> None:
+    await Sweeper(
+        backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+    ).run()
+
+
+BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper}
+"""By name. What may be active only once in a deployment waits for a lease of its own."""
+
+
+async def start_roles(settings: Settings, transport: Transport, stack: AsyncExitStack) -> None:
+    """Start those that are configured; they end with the stack."""
+    wanted = [name for name in settings.roles if name in BACKGROUND]
+    backend = await stack.enter_async_context(open_backend(settings, transport)) if wanted else None
+    if backend is None:
+        return
+    running = [asyncio.create_task(BACKGROUND[name](settings, backend), name=f"gbe.{name}") for name in wanted]
+    for task in running:
+        task.add_done_callback(_log_failure)
+
+    async def end() -> None:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    stack.push_async_callback(end)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        logger.critical("a role has ended", exc_info=exc, extra={"role": task.get_name()})

@@ -1,0 +1,27 @@
+"""All JSON APIs of a server, put together: a new one adds its endpoints, its part of the document and its paths."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gbe.http.api import Access, Endpoint, answer, api
+from gbe.http.asgi import App
+from gbe.http.openapi import Part, document
+from gbe.http.openapi_tasks import task_part
+from gbe.http.services import Services
+from gbe.http.tasks import task_endpoints
+
+
+def apis(services: Services) -> App:
+    """The application for the paths of ``Route.API``."""
+    endpoints: list[Endpoint] = []
+    parts: list[Part] = []
+    if services.tasks is not None:
+        endpoints += task_endpoints(services.tasks)
+        parts.append(task_part())
+
+    async def openapi(_request: Request) -> Response:
+        return answer(200, document(parts))
+
+    if parts:
+        endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
+    return api(endpoints, Access(services.http.api_token, services.notify.behind_proxy))

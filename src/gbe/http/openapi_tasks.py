@@ -1,0 +1,189 @@
+"""The part of ``/v1/tasks`` and ``/v1/task-types`` in the OpenAPI document."""
+
+from typing import Any, Final
+
+from gbe.http.openapi import DURATION, INTEGER, STRING, Part, body, operation, reference
+from gbe.lifecycle.transitions import TaskState
+from gbe.lifecycle.types import SETTINGS
+
+_ID: Final = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {**STRING, "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
+}
+_TYPE: Final = {"name": "type", "in": "path", "required": True, "schema": STRING}
+_OF_TYPE: Final = {
+    "name": "type",
+    "in": "query",
+    "schema": STRING,
+    "description": "the task's type, if known: quicker",
+}
+
+_TASK: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["id", "type", "state", "priority", "attempt", "retry_count", "created_at", "updated_at"],
+    "properties": {
+        "id": STRING,
+        "type": STRING,
+        "state": {**STRING, "enum": [state.value for state in TaskState]},
+        "priority": {**STRING, "enum": ["high", "normal", "low"]},
+        **dict.fromkeys(("attempt", "retry_count", "max_retries", "step", "steps"), INTEGER),
+        **{
+            name: {**INTEGER, "description": "unix milliseconds"}
+            for name in (
+                "created_at",
+                "updated_at",
+                "run_at",
+                "started_at",
+                "finished_at",
+                "timeout_at",
+                "deadline",
+            )
+        },
+        **dict.fromkeys(
+            ("worker", "job_id", "key", "idempotency_key", "retry_of", "note", "error", "traceparent"), STRING
+        ),
+        "params": {},
+        "result": {},
+    },
+}
+
+_SUBMISSION: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["type"],
+    "additionalProperties": False,
+    "properties": {
+        "type": STRING,
+        "params": {"type": "object"},
+        "delay": DURATION,
+        "run_at": {**INTEGER, "description": "unix milliseconds"},
+        "priority": {**STRING, "enum": ["high", "normal", "low"]},
+        "idempotency_key": STRING,
+        "key": STRING,
+        "max_retries": INTEGER,
+        "step_timeout": DURATION,
+        "timeout": DURATION,
+        "job_id": STRING,
+    },
+}
+
+
+def task_part() -> Part:
+    """Paths and schemas."""
+    query = [
+        {"name": "type", "in": "query", "schema": STRING},
+        {"name": "state", "in": "query", "schema": {**STRING, "enum": [state.value for state in TaskState]}},
+        {"name": "key", "in": "query", "schema": STRING},
+        {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
+        {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+    ]
+    wait = {"name": "wait", "in": "query", "schema": STRING, "description": "answer when it has ended, 60s at most"}
+    return Part(
+        paths={
+            "/v1/tasks": {
+                "post": operation(
+                    "The task, stored",
+                    "201",
+                    "Task",
+                    bad=("400", "404", "413", "415"),
+                    operationId="submitTask",
+                    requestBody=body("Submission"),
+                ),
+                "get": operation(
+                    "Tasks, the newest first",
+                    "200",
+                    "Page",
+                    bad=("400", "404"),
+                    operationId="listTasks",
+                    parameters=query,
+                ),
+            },
+            "/v1/tasks/{id}": {
+                "get": operation(
+                    "The task",
+                    "200",
+                    "Task",
+                    bad=("400", "404"),
+                    operationId="showTask",
+                    parameters=[_ID, _OF_TYPE, wait],
+                )
+            },
+            "/v1/tasks/{id}/cancel": {
+                "post": operation(
+                    "The task, cancelled",
+                    "200",
+                    "Task",
+                    bad=("404", "409"),
+                    operationId="cancelTask",
+                    parameters=[_ID, _OF_TYPE],
+                )
+            },
+            "/v1/tasks/{id}/retry": {
+                "post": operation(
+                    "A new task with the same parameters",
+                    "201",
+                    "Task",
+                    bad=("404", "409"),
+                    operationId="retryTask",
+                    parameters=[_ID, _OF_TYPE],
+                )
+            },
+            "/v1/task-types": {
+                "get": operation("All types", "200", "Types", bad=(), operationId="listTaskTypes"),
+            },
+            "/v1/task-types/{type}": {
+                "get": operation(
+                    "The type", "200", "Type", bad=("404",), operationId="showTaskType", parameters=[_TYPE]
+                ),
+                "patch": operation(
+                    "The type, changed for all workers; null takes a setting back",
+                    "200",
+                    "Type",
+                    bad=("400", "404", "415"),
+                    operationId="changeTaskType",
+                    parameters=[_TYPE],
+                    requestBody=body("Settings"),
+                ),
+            },
+            **{
+                f"/v1/task-types/{{type}}/{verb}": {
+                    "post": operation(
+                        f"The type, {verb}d",
+                        "200",
+                        "Type",
+                        bad=("404",),
+                        operationId=f"{verb}TaskType",
+                        parameters=[_TYPE],
+                    )
+                }
+                for verb in ("pause", "resume")
+            },
+        },
+        schemas={
+            "Task": _TASK,
+            "Submission": _SUBMISSION,
+            "Page": {
+                "type": "object",
+                "required": ["tasks", "cursor"],
+                "properties": {
+                    "tasks": {"type": "array", "items": reference("Task")},
+                    "cursor": {"type": ["string", "null"]},
+                },
+            },
+            "Settings": {"type": "object", "properties": {name: {} for name in SETTINGS}},
+            "Type": {
+                "type": "object",
+                "required": ["name", "settings", "schema"],
+                "properties": {
+                    "name": STRING,
+                    "settings": reference("Settings"),
+                    "schema": {"type": "object", "description": "JSON Schema of the parameters"},
+                },
+            },
+            "Types": {
+                "type": "object",
+                "properties": {"types": {"type": "array", "items": reference("Type")}},
+            },
+        },
+    )
