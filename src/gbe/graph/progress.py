@@ -95,15 +95,15 @@ def restart(definition: JobDefinition, job: JobRecord) -> None:
     again: set[int] = set()
     for number in definition.order:
         depends = {definition.numbers[name] for name in definition.nodes[number].depends_on}
-        is_kept = job.code(number) is Code.COMPLETED and number not in undone and not depends & again
-        if not is_kept:
-            again.add(number)
-            job.set(number, Code.WAITING)
-            job.errors.pop(number, None)
-            if job.code(number) is Code.WAITING and (depends & again or number in undone):
-                # what its items would be now may differ: all of them anew
-                job.chunks.pop(number, None)
-                job.sizes.pop(number, None)
+        is_settled = job.code(number) in (Code.COMPLETED, Code.SKIPPED)
+        if is_settled and number not in undone and not depends & again:
+            continue
+        again.add(number)
+        job.set(number, Code.WAITING)
+        job.errors.pop(number, None)
+        if depends & again or number in undone:  # its items may be others now: all of them anew
+            job.chunks.pop(number, None)
+            job.sizes.pop(number, None)
     job.undo = NOT_UNDONE * len(job.nodes)
 
 

@@ -1,0 +1,39 @@
+"""What jobs need of a deployment; the tasks' own back end is one."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from gbe.clock import Clock
+from gbe.lifecycle.names import TaskNames
+from gbe.lifecycle.record import TaskRecord
+from gbe.state.base import StateStore
+from gbe.transport.base import Transport
+
+
+class JobBackend(Protocol):
+    """One deployment as one process reaches it."""
+
+    @property
+    def transport(self) -> Transport: ...  # noqa: D102
+    @property
+    def state(self) -> StateStore: ...  # noqa: D102
+    @property
+    def names(self) -> TaskNames: ...  # noqa: D102
+    @property
+    def clock(self) -> Clock: ...  # noqa: D102
+
+    async def fields_for(self, key: str, name: str, value: bytes) -> Mapping[str, bytes | None]:
+        """A value as fields of a record; a large one goes into the object store."""
+        ...
+
+    async def value_of(self, fields: Mapping[str, bytes], name: str) -> bytes | None:
+        """The value behind a record's field."""
+        ...
+
+    async def signal(self, record: TaskRecord, *, timeout: float = 2.0) -> None:
+        """Publish the signal of a pending task."""
+        ...
+
+    async def announce_end(self, record: TaskRecord) -> None:
+        """Tell that a task has ended."""
+        ...
