@@ -262,7 +262,9 @@ def _node(reader: _Reader, name: str, document: object) -> Node:
     if on_failure == "compensate" and compensate is None:
         raise reader.error(f"{at}.compensate", "is missing; on_failure is compensate: name the task type that undoes")
     retries = table.get("max_retries")
-    if retries is not None and (isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 10_000):
+    if retries is not None and (
+        isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= 10_000
+    ):
         raise reader.error(f"{at}.max_retries", f"{str(retries)[:40]!r}; expected 0 to 10000")
     return Node(
         name=name,

@@ -32,7 +32,7 @@ def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
         yield number
 
 
-def settle_fan_outs(definition: JobDefinition, job: JobRecord) -> None:
+def settle_fan_outs(job: JobRecord) -> None:
     """A fan-out has ended once all its chunks have; one failed item fails its job, unless the policy says otherwise."""
     for number, codes in job.chunks.items():
         if job.code(number) not in OPEN:

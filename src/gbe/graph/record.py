@@ -119,9 +119,7 @@ class JobRecord:
 
     def copy(self) -> "JobRecord":
         """One to change."""
-        return dataclasses.replace(
-            self, chunks=dict(self.chunks), sizes=dict(self.sizes), errors=dict(self.errors)
-        )
+        return dataclasses.replace(self, chunks=dict(self.chunks), sizes=dict(self.sizes), errors=dict(self.errors))
 
     def to_fields(self) -> dict[str, bytes]:
         """As the state store holds it."""

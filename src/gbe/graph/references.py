@@ -1,4 +1,4 @@
-"""References: where a task's input comes from. ``fetch.data.url`` is ``data.url`` in the result of the task ``fetch``."""
+"""Where a task's input comes from: ``fetch.data.url`` is ``data.url`` in the result of the task ``fetch``."""
 
 import re
 from collections.abc import Callable
@@ -54,7 +54,9 @@ class Reference:
 def _part(value: Any, part: str, where: str) -> Any:
     if isinstance(value, dict):
         if part not in value:
-            raise ReferenceValueError(f"{where} has no {part}; it has {', '.join(map(str, list(value)[:10])) or 'none'}")
+            raise ReferenceValueError(
+                f"{where} has no {part}; it has {', '.join(map(str, list(value)[:10])) or 'none'}"
+            )
         return value[part]
     if isinstance(value, list):
         if not part.isdigit() or len(part) > 9 or int(part) >= len(value):

@@ -14,13 +14,13 @@ class JobBackend(Protocol):
     """One deployment as one process reaches it."""
 
     @property
-    def transport(self) -> Transport: ...  # noqa: D102
+    def transport(self) -> Transport: ...
     @property
-    def state(self) -> StateStore: ...  # noqa: D102
+    def state(self) -> StateStore: ...
     @property
-    def names(self) -> TaskNames: ...  # noqa: D102
+    def names(self) -> TaskNames: ...
     @property
-    def clock(self) -> Clock: ...  # noqa: D102
+    def clock(self) -> Clock: ...
 
     async def fields_for(self, key: str, name: str, value: bytes) -> Mapping[str, bytes | None]:
         """A value as fields of a record; a large one goes into the object store."""

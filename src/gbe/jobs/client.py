@@ -97,8 +97,8 @@ class JobClient:
             except UnknownTaskTypeError:
                 known[name] = False
         for node in definition.nodes:
-            for key, name in (("task", node.task), ("compensate", node.compensate)):
-                if name is not None and not known[name]:
+            for key, name in (("task", node.task), ("compensate", node.compensate or node.task)):
+                if not known[name]:
                     raise InvalidJobError(
                         f"job {definition.name}",
                         f"tasks.{node.name}.{key}",
@@ -167,9 +167,11 @@ class JobClient:
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """A job once it has ended. Raises ``TimeoutError``, ``JobNotFoundError``."""
         async with asyncio.timeout(timeout):
-            while not (job := await self.store.get(job_id)).state.is_terminal:
+            while True:
+                job = await self.store.get(job_id)
+                if job.state.is_terminal:
+                    return job
                 await asyncio.sleep(_POLL)
-        return job
 
     async def list(
         self,

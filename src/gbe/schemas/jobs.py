@@ -1,4 +1,4 @@
-"""Payloads of ``gbe.jobs.{job_type}.{created|completed|failed|cancelled}``: JSON, each with ``v``, ``ts`` and ``id``."""
+"""Payloads of ``gbe.jobs.{job_type}.{created|completed|failed|cancelled}``: JSON with ``v``, ``ts`` and ``id``."""
 
 from typing import Final
 
