@@ -144,8 +144,11 @@ class DeadLetters:
                 grouping.add(record)
         return grouping.largest_first()
 
-    async def count(self, wanted: LetterFilter = EVERYTHING) -> int:
-        """How many letters a redrive with this filter would send: what a dry run prints."""
+    async def count(self, wanted: LetterFilter | Sequence[str] = EVERYTHING) -> int:
+        """How many letters a redrive with this filter, or of these ids, would send: what a dry run prints."""
+        if not isinstance(wanted, LetterFilter):
+            found = [record async for record in self._chosen(wanted, self._is_redrivable)]
+            return sum(record.status is not Status.DISCARDED for record in found)
         seen: set[str] = set()
         async for record in self._scan(wanted):
             if self._is_redrivable(record, wanted):
