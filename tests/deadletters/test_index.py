@@ -115,12 +115,14 @@ async def test_one_failure_is_counted_once_however_often_it_is_told(desk: Desk) 
     one = letter(desk, 1)
     for _ in range(2):
         await desk.transport.publish(desk.names.stream("events"), deadletter.encode(one))
-    for _ in range(2):
-        await desk.letters.page()
-        found = await desk.letters.get(one.id)
-        assert (found.failures, found.status) == (1, Status.OPEN)
-        await desk.redrive([one.id])
-    assert (await desk.letters.get(one.id)).status is Status.REDRIVEN
+    await desk.letters.page()
+    found = await desk.letters.get(one.id)
+    assert (found.failures, found.status) == (1, Status.OPEN)
+    await desk.redrive([one.id])
+    await desk.transport.publish(desk.names.stream("events"), deadletter.encode(one))
+    await desk.letters.page()
+    found = await desk.letters.get(one.id)
+    assert (found.failures, found.status) == (1, Status.REDRIVEN)
 
 
 async def test_an_indexer_at_work_and_others_that_look_write_one_index(open_desk: OpenDesk) -> None:

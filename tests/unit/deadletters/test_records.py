@@ -108,7 +108,7 @@ def test_moments(value: object, expected: int | None) -> None:
     assert parse_moment("since", value, ManualClock(NOW)) == expected
 
 
-@pytest.mark.parametrize("value", ["", "soon", "2026-07-01T12:00:00", "٣", "1e400", "-"])
+@pytest.mark.parametrize("value", ["", "soon", "2026-07-01T12:00:00", "1e400", "-"])
 def test_what_is_no_moment_is_refused(value: str) -> None:
     with pytest.raises(InvalidLetterQueryError, match="since"):
         parse_moment("since", value, ManualClock(NOW))
