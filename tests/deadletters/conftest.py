@@ -131,7 +131,7 @@ OpenDesk = Callable[..., Awaitable[Desk]]
 @pytest.fixture
 async def open_desk(mechanisms: Mechanisms) -> AsyncIterator[OpenDesk]:
     """Opens one more operator of this test's namespace; closed after the test."""
-    names = LetterNames(f"t{os.getpid()}-{next(_numbers)}")
+    names = LetterNames(f"letters{os.getpid()}-{next(_numbers)}")
     open_transport, open_state = mechanisms
     async with AsyncExitStack() as stack:
 
