@@ -1,10 +1,15 @@
 """Opens what the configuration names: transport, state store and object store, for every program of gbe."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from gbe.config import Settings
+from gbe.deadletters.audit import Audit
+from gbe.deadletters.index import Indexer
+from gbe.deadletters.letters import DeadLetters
+from gbe.deadletters.names import LetterNames
+from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
@@ -12,6 +17,7 @@ from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
 from gbe.state import open as state
 from gbe.state.base import StateStore
+from gbe.subjects import matches
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import TaskClient
 from gbe.tasks.registry import TypeRegistry
@@ -102,3 +108,58 @@ async def task_client(settings: Settings, transport: Transport) -> AsyncIterator
             yield client
         finally:
             await client.close()
+
+
+def indexer(settings: Settings, backend: Backend, on_letter: Callable[[str], None] = lambda _domain: None) -> Indexer:
+    """What writes the index of dead letters; ``on_letter`` hears of each that is new."""
+    names = LetterNames(settings.namespace)
+    subject = names.stream("any")
+    ages = [s.max_age for s in settings.streams if any(matches(pattern, subject) for pattern in s.subjects)]
+    return Indexer(
+        backend.transport,
+        backend.state,
+        names,
+        retention=ages[0] if ages else None,
+        on_letter=on_letter,
+    )
+
+
+def dead_letters(
+    settings: Settings,
+    tasks: TaskClient,
+    *,
+    on_letter: Callable[[str], None] = lambda _domain: None,
+    on_outcome: Callable[[str, str], None] = lambda _domain, _result: None,
+) -> DeadLetters:
+    """The dead letters of a deployment; those of failed tasks are sent again by its client of tasks."""
+
+    async def retry(task_type: str, task_id: str, key: str) -> str:
+        return (await tasks.retry(task_id, task_type, idempotency_key=key)).task_id
+
+    backend = tasks.backend
+    index = indexer(settings, backend, on_letter)
+    redrive = Redrive(
+        backend.transport,
+        backend.state,
+        index.names,
+        Audit(backend.transport, index.names),
+        retry_task=retry,
+    )
+    return DeadLetters(
+        backend.state,
+        index,
+        redrive,
+        on_outcome=on_outcome,
+    )
+
+
+@asynccontextmanager
+async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    """The dead letters, with connections of their own; raises as ``Connections`` does."""
+    async with Connections(settings) as connections:
+        backend = connections.backend
+        tasks = TaskClient(backend, TypeRegistry(backend.state, backend.names, settings.tasks, {}))
+        try:
+            yield dead_letters(settings, tasks)
+        finally:
+            await tasks.close()

@@ -38,6 +38,10 @@ GbeError
 │   ├── IllegalTransitionError         the task's state does not allow it; the text names both
 │   ├── TaskFailedError                what ``result`` raises for a task that failed
 │   └── TaskCancelledError             what ``result`` raises for a task that was cancelled
+├── DeadLetterError
+│   ├── LetterNotFoundError            never written, or its retention is over
+│   ├── InvalidLetterQueryError        a filter or an option that cannot be; names the field; nothing was changed
+│   └── LetterConflictError            its status does not allow it, or somebody else was faster
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -282,6 +286,30 @@ class TaskCancelledError(TaskError):
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         super().__init__(f"task {task_id} was cancelled")
+
+
+class DeadLetterError(GbeError):
+    """Base of what dead letters raise."""
+
+
+class LetterNotFoundError(DeadLetterError, LookupError):
+    """There is no dead letter with that id."""
+
+    def __init__(self, letter_id: str) -> None:
+        self.letter_id = letter_id
+        super().__init__(f"there is no dead letter {letter_id[:80]!r}: it was never written, or its retention is over")
+
+
+class InvalidLetterQueryError(DeadLetterError, ValueError):
+    """A filter or an option cannot be what it was given as. Nothing was changed."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"{field}: {reason}")
+
+
+class LetterConflictError(DeadLetterError):
+    """A letter's status does not allow it, or it changed meanwhile."""
 
 
 class NotifyError(GbeError):

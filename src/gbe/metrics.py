@@ -61,6 +61,13 @@ task_run_seconds: Final = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800),
 )
 
+dead_letters: Final = Counter("gbe_dead_letters", "Failures for good that were indexed", ["domain"])
+dead_letter_moves: Final = Counter(
+    "gbe_dead_letter_moves",
+    "Dead letters that operators redrove or discarded through this process, and those where it failed",
+    ["domain", "result"],
+)
+
 
 def serve_alone(host: str, port: int) -> None:
     """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
@@ -80,6 +87,16 @@ def worker_ended(pid: int) -> None:
     """Forget the gauges of a worker process that is gone."""
     if os.environ.get(MULTIPROCESS_DIR):
         _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+
+def count_letter(domain: str) -> None:
+    """A dead letter was indexed."""
+    dead_letters.labels(domain).inc()
+
+
+def count_letter_move(domain: str, result: str) -> None:
+    """A dead letter was redriven or discarded, or could not be."""
+    dead_letter_moves.labels(domain, result).inc()
 
 
 class TaskMetrics:

@@ -24,7 +24,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
-    frozenset({"events", "tasks", "notify", "archive", "sweeper"}),
+    frozenset({"events", "tasks", "notify", "archive", "sweeper", "deadletters"}),
     frozenset({"metrics", "logs"}),
     frozenset({"http"}),
     frozenset({"config"}),
@@ -32,7 +32,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"app"}),
     frozenset({"cli", "testing"}),
 )
-DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper"})
+DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "deadletters"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
     "redis": ("gbe.redis",),

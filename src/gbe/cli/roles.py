@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import open_backend
+from gbe.connect import indexer, open_backend
+from gbe.metrics import count_letter
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
 from gbe.transport.base import Transport
@@ -24,7 +25,11 @@ async def _sweeper(settings: Settings, backend: Backend) -> None:
     ).run()
 
 
-BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper}
+async def _deadletters(settings: Settings, backend: Backend) -> None:
+    await indexer(settings, backend, count_letter).run()
+
+
+BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper, "deadletters": _deadletters}
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 
 

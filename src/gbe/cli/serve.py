@@ -16,7 +16,8 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_transport, task_client
+from gbe.connect import dead_letters, open_transport, task_client
+from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -129,11 +130,15 @@ async def _serve_http(
     if "http" not in settings.roles:
         await stop.wait()
         return
+    letters: DeadLetters | None = None
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
             tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
+            letters = dead_letters(
+                settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
+            )
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -142,6 +147,7 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
+            dead_letters=letters,
         )
         settle()
         await serve(application, sockets, stop)

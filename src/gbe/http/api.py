@@ -24,7 +24,10 @@ from gbe.errors import (
     GbeError,
     IllegalTransitionError,
     InvalidKeyError,
+    InvalidLetterQueryError,
     InvalidTaskError,
+    LetterConflictError,
+    LetterNotFoundError,
     ObjectError,
     ObjectTooLargeError,
     StateError,
@@ -168,7 +171,11 @@ def refusal(exc: GbeError) -> RefusedError:
             return RefusedError(400, "invalid", str(exc), exc.field)
         case ConfigError() | InvalidKeyError():
             return RefusedError(400, "invalid", str(exc))
-        case IllegalTransitionError():
+        case LetterNotFoundError():
+            return RefusedError(404, "not_found", str(exc))
+        case InvalidLetterQueryError():
+            return RefusedError(400, "invalid", str(exc), exc.field)
+        case IllegalTransitionError() | LetterConflictError():
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from prometheus_client import Counter
 
 from gbe import metrics
+from gbe.deadletters.letters import DeadLetters
 from gbe.errors import NotifyError, TransportError
 from gbe.http.apis import apis
 from gbe.http.asgi import (
@@ -156,12 +157,14 @@ def build_application(
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
     tasks: TaskClient | None = None,
+    dead_letters: DeadLetters | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
         tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
+        dead_letters: behind ``/v1/deadletters``; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -175,5 +178,6 @@ def build_application(
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
             tasks=tasks,
+            dead_letters=dead_letters,
         )
     )

@@ -23,6 +23,7 @@ from gbe.clock import Clock, SystemClock
 from gbe.errors import LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
+from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.names import Priority, TaskNames
 from gbe.lifecycle.record import TaskRecord
@@ -30,7 +31,7 @@ from gbe.lifecycle.registered import Registered, Settings, compose
 from gbe.lifecycle.transitions import TaskState
 from gbe.lifecycle.types import TaskType
 from gbe.objects.claims import ClaimChecks
-from gbe.schemas import system, tasks
+from gbe.schemas import deadletter, system, tasks
 from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
 from gbe.state.lease import Lease
@@ -213,10 +214,13 @@ class Sweeper:
         tally.failed += 1
         ended = moves.after(record, move)
         logger.warning("task failed: %s", ended.error, extra=_ids(ended))
-        outcome = tasks.encode(moves.outcome_of(ended, self._clock.now_ms()))
+        end = moves.outcome_of(ended, self._clock.now_ms())
+        outcome = tasks.encode(end)
         await self._publish(self._names.terminal(ended.task_type), outcome)
         if ended.reply_to is not None and self._names.is_reply(ended.reply_to):
             await self._publish(ended.reply_to, outcome, durable=False)
+        letter = letter_of(self._names, end)
+        await self._publish(self._names.dead_letters, deadletter.encode(letter), idempotency_key=letter.storage_key())
         fault = Fault(
             ts=self._clock.now_ms(),
             id=new_ulid(),
@@ -234,10 +238,18 @@ class Sweeper:
         )
 
     async def _publish(
-        self, subject: str, payload: bytes, *, durable: bool = True, traceparent: str | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        durable: bool = True,
+        traceparent: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         try:
-            await self._transport.publish(subject, payload, durable=durable, traceparent=traceparent)
+            await self._transport.publish(
+                subject, payload, durable=durable, traceparent=traceparent, idempotency_key=idempotency_key
+            )
         except TransportError as exc:  # a task is looked at again
             logger.warning("not published: %s", exc, extra={"subject": subject})
 

@@ -8,10 +8,13 @@ import msgspec
 
 from gbe.clock import Clock, SystemClock
 from gbe.errors import InvalidTaskError, RecordTooLargeError, TransportError
+from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import INLINE_LIMIT, outcome_of, signal_for
 from gbe.lifecycle.names import TaskNames
 from gbe.lifecycle.record import TaskRecord
+from gbe.lifecycle.transitions import TaskState
 from gbe.objects.claims import ClaimChecks
+from gbe.schemas import deadletter
 from gbe.schemas.tasks import TaskOutcome, encode
 from gbe.state.base import StateStore
 from gbe.tasks.store import TaskStore
@@ -85,6 +88,20 @@ class Backend:
                 reply = msgspec.structs.replace(outcome, result=msgspec.Raw(result))
             await self._publish_outcome(reply_to, reply, durable=False)
         await self._publish_outcome(self.names.terminal(outcome.task_type), outcome, traceparent=traceparent)
+        if outcome.state == TaskState.FAILED.value:
+            await self._publish_letter(outcome, traceparent)
+
+    async def _publish_letter(self, outcome: TaskOutcome, traceparent: str | None) -> None:
+        letter = letter_of(self.names, outcome)
+        try:
+            await self.transport.publish(
+                self.names.dead_letters,
+                deadletter.encode(letter),
+                idempotency_key=letter.storage_key(),
+                traceparent=traceparent,
+            )
+        except TransportError as exc:
+            logger.warning("dead letter not published: %s", exc, extra={"task_id": outcome.task_id})
 
     async def _publish_outcome(
         self, subject: str, outcome: TaskOutcome, *, durable: bool = True, traceparent: str | None = None

@@ -324,8 +324,14 @@ class TaskClient:
             record = await self.store.get(record.task_type, task_id)
         raise StateUnavailableError(f"task {task_id} changes too fast to be cancelled; try again")
 
-    async def retry(self, task_id: str, task_type: str | None = None) -> TaskRecord:
+    async def retry(
+        self, task_id: str, task_type: str | None = None, *, idempotency_key: str | None = None
+    ) -> TaskRecord:
         """Submit a failed or cancelled task once more, as a task of its own: what has ended stays as it is.
+
+        Args:
+            task_id, task_type: quicker with its type.
+            idempotency_key: a second retry with the same key gives the first one's task.
 
         Raises:
             TaskNotFoundError: there is none.
@@ -340,6 +346,7 @@ class TaskClient:
             max_retries=record.max_retries,
             step_timeout=None if record.step_timeout_ms is None else record.step_timeout_ms / 1000,
             job_id=record.job_id,
+            idempotency_key=idempotency_key,
         )
         return await self.submit(record.task_type, await self.params_of(record), options, retry_of=task_id)
 

@@ -129,7 +129,8 @@ class Group:
         letter = deadletter_for(delivery, reason, now_ms)
         subject = deadletter_subject(delivery.envelope.subject)
         trace = delivery.envelope.traceparent
-        self._log.publish(Envelope(new_ulid(), subject, now_ms, deadletter.encode(letter), trace), letter.id, None)
+        envelope = Envelope(new_ulid(), subject, now_ms, deadletter.encode(letter), trace)
+        self._log.publish(envelope, letter.storage_key(), None)
         logger.warning(
             "message dead-lettered: %s",
             reason,

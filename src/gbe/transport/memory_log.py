@@ -171,9 +171,10 @@ class MemoryLog:
         """Store a message now, or at ``deliver_at``; the id under which it was first published."""
         stream = self.stream_of(envelope.subject)
         now = self.clock.monotonic()
-        keys = [f"id {envelope.subject} {envelope.id}"]
-        if idempotency_key is not None:
-            keys.append(f"key {envelope.subject} {idempotency_key}")
+        if idempotency_key is None:
+            keys = [f"id {envelope.subject} {envelope.id}"]
+        else:
+            keys = [f"key {envelope.subject} {idempotency_key}"]
         first = stream.first_id(keys, now)
         if first is not None:
             return first

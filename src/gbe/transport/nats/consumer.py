@@ -299,11 +299,11 @@ class NatsConsumption(Consumption):
         envelope = delivery.envelope
         subject = deadletter_subject(envelope.subject)
         try:
-            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
+            await self._store_letter(subject, deadletter.encode(letter), letter.storage_key(), envelope.traceparent)
         except PayloadTooLargeError:  # another program's message: its letter goes without what the engine cannot take
             note = f"{reason} (payload of {len(envelope.payload)} bytes left out, too large for a letter)"
             letter = deadletter_for(delivery, note, now_ms, with_payload=False)
-            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
+            await self._store_letter(subject, deadletter.encode(letter), letter.storage_key(), envelope.traceparent)
         logger.warning(
             "message dead-lettered: %s",
             reason,

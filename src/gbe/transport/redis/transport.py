@@ -136,9 +136,7 @@ class RedisTransport(Transport):
 
     async def _store(self, stream: Stream, envelope: Envelope, idempotency_key: str | None, deadline: float) -> str:
         names = keys.keys_of(envelope.subject)
-        records = [names.dedup("i", envelope.id)]
-        if idempotency_key is not None:
-            records.append(names.dedup("k", idempotency_key))
+        records = names.dedup_records(envelope.id, idempotency_key)
         return await self._publisher.publish(Publication(envelope, stream, records, deadline))
 
     async def _store_letter(self, subject: str, payload: bytes, idempotency_key: str, traceparent: str | None) -> None:
