@@ -61,6 +61,16 @@ task_run_seconds: Final = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800),
 )
 
+schedule_fires: Final = Counter(
+    "gbe_schedule_fires", "Starts of schedules, by what brought them about and what came of it", ["trigger", "outcome"]
+)
+schedule_misses: Final = Counter("gbe_schedule_misses", "Due times that passed without a start, by policy")
+schedule_late_seconds: Final = Histogram(
+    "gbe_schedule_late_seconds",
+    "From a due time to its start",
+    buckets=(0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86_400),
+)
+
 
 def serve_alone(host: str, port: int) -> None:
     """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
@@ -82,6 +92,11 @@ def worker_ended(pid: int) -> None:
         _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
+def count_submit(task_type: str) -> None:
+    """A task was submitted by this process."""
+    tasks_submitted.labels(task_type).inc()
+
+
 class TaskMetrics:
     """Counts what a worker does."""
 
@@ -94,3 +109,17 @@ class TaskMetrics:
         """An attempt is over."""
         task_ends.labels(task_type, outcome).inc()
         task_run_seconds.labels(task_type).observe(seconds)
+
+
+class ScheduleMetrics:
+    """Counts what schedules do."""
+
+    def fired(self, trigger: str, outcome: str, late: float) -> None:
+        """Something was started, or could not be."""
+        schedule_fires.labels(trigger, outcome).inc()
+        if trigger == "time":
+            schedule_late_seconds.observe(late)
+
+    def missed(self, count: int) -> None:
+        """Due times passed without a start."""
+        schedule_misses.inc(count)

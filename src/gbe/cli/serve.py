@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_transport, task_client
+from gbe.connect import open_transport, schedule_client, task_client
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -131,7 +131,7 @@ async def _serve_http(
         return
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
-            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            tasks.on_submit = metrics.count_submit
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
         application = build_application(
@@ -142,6 +142,7 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
+            schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
         )
         settle()
         await serve(application, sockets, stop)

@@ -24,9 +24,12 @@ from gbe.errors import (
     GbeError,
     IllegalTransitionError,
     InvalidKeyError,
+    InvalidScheduleError,
     InvalidTaskError,
     ObjectError,
     ObjectTooLargeError,
+    ScheduleConflictError,
+    ScheduleNotFoundError,
     StateError,
     TaskNotFoundError,
     TransportError,
@@ -166,9 +169,13 @@ def refusal(exc: GbeError) -> RefusedError:
             return RefusedError(404, "not_found", str(exc))
         case InvalidTaskError():
             return RefusedError(400, "invalid", str(exc), exc.field)
+        case ScheduleNotFoundError():
+            return RefusedError(404, "not_found", str(exc))
+        case InvalidScheduleError():
+            return RefusedError(400, "invalid", str(exc), exc.field)
         case ConfigError() | InvalidKeyError():
             return RefusedError(400, "invalid", str(exc))
-        case IllegalTransitionError():
+        case IllegalTransitionError() | ScheduleConflictError():
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))
