@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
 app.add_typer(tasks_app)
+app.add_typer(schedules_app)
 app.command()(worker)
 app.command()(sweeper)
 
@@ -32,7 +34,7 @@ ListenOption = Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="
 DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
 TransportOption = Annotated[str | None, typer.Option(metavar="embedded|memory|URL", help="The message transport.")]
 WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that serve HTTP.")]
-RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper", help="What this process does.")]
+RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper,scheduler", help="What this process does.")]
 
 ServerOption = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, unless TOPIC is a URL. Default: http://127.0.0.1:8080.")
