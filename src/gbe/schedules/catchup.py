@@ -10,7 +10,7 @@ from gbe.schedules.rules import Rule
 
 MOST_CAUGHT_UP: Final = 100
 """Due times that one look fires of one schedule, the latest ones."""
-MOST_COUNTED: Final = 1000
+MOST_COUNTED: Final = 2000
 """Due times that one look counts of one schedule: it costs no more, however long the downtime was."""
 
 
@@ -42,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     Attributes:
         fire: due times to fire, the earliest first.
-        missed: due times that are not fired; 1000 stands for as many or more.
+        missed: due times that are not fired; ``MOST_COUNTED`` stands for as many or more.
         next: when the schedule is due again; ``None``: never.
     """
 
