@@ -1,7 +1,7 @@
 """Tasks: a no-op task through its whole life, with state and result, one worker process; beside other task systems.
 
-Ours runs on Redis and on NATS. Taskiq, SAQ, docket and streaq run where ``GBE_TASK_PEERS`` names a Python that has
-them; all of them on the same Redis. Submitter and worker are processes of their own; the engine syncs its log once a
+Ours runs on Redis and on NATS. Taskiq (on both), SAQ, docket and streaq run where ``GBE_TASK_PEERS`` names a Python
+that has them. Submitter and worker are processes of their own; the engine syncs its log once a
 second for all.
 """
 
@@ -26,6 +26,13 @@ _HERE: Final = Path(__file__).parent
 _AIM: Final = 6_000.0
 _AIM_P50: Final = 2.0
 _ROOT: Final = _HERE.parent
+_PEERS: Final = (
+    ("taskiq", "redis"),
+    ("taskiq-nats", "nats"),
+    ("saq", "redis"),
+    ("docket", "redis"),
+    ("streaq", "redis"),
+)
 
 
 async def run(options: Options) -> list[Row]:
@@ -36,14 +43,14 @@ async def run(options: Options) -> list[Row]:
         measured = [await _measure("gbe", engine, tasks, pings, options, number) for number in range(options.runs)]
         rows += _rows(f"gbe on {engine}", measured, aims=True)
     if PEERS in os.environ:
-        for system in ("taskiq", "saq", "docket", "streaq"):
+        for system, engine in _PEERS:
             runs = range(options.runs)
             try:
-                measured = [await _measure(system, "redis", tasks, pings, options, number) for number in runs]
+                measured = [await _measure(system, engine, tasks, pings, options, number) for number in runs]
             except (RuntimeError, TimeoutError) as exc:
                 say(f"{system} left out: {exc!r}")
                 continue
-            rows += _rows(f"{system} on redis", measured, aims=False)
+            rows += _rows(f"{system} on {engine}", measured, aims=False)
     return rows
 
 

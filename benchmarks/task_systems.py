@@ -88,11 +88,14 @@ class Gbe(System):
 
 
 class Taskiq(System):
-    async def open(self) -> None:
+    def _broker(self) -> Any:
         from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
         backend: Any = RedisAsyncResultBackend(self.url, result_ex_time=3600)
-        self.broker: Any = RedisStreamBroker(self.url).with_result_backend(backend)
+        return RedisStreamBroker(self.url).with_result_backend(backend)
+
+    async def open(self) -> None:
+        self.broker: Any = self._broker()
         self.on_done: Callable[[], None] = lambda: None
 
         @self.broker.task(task_name="noop")  # type: ignore[untyped-decorator, unused-ignore]
@@ -120,8 +123,16 @@ class Taskiq(System):
 
         self.broker.add_middlewares(Count())
         self.broker.is_worker_process = True
-        await self.broker.startup()
         await Receiver(self.broker, max_async_tasks=IN_FLIGHT, max_prefetch=IN_FLIGHT).listen(asyncio.Event())
+
+
+class TaskiqOnNats(Taskiq):
+    def _broker(self) -> Any:
+        from taskiq_nats import NATSObjectStoreResultBackend, PullBasedJetStreamBroker
+
+        backend: Any = NATSObjectStoreResultBackend(self.url)
+        broker: Any = PullBasedJetStreamBroker(self.url)  # a batch would wait until it is full
+        return broker.with_result_backend(backend)
 
 
 class Saq(System):
@@ -210,6 +221,7 @@ async def noop(number: int) -> int:
 SYSTEMS: Final[dict[str, Callable[[str], System]]] = {
     "gbe": Gbe,
     "taskiq": Taskiq,
+    "taskiq-nats": TaskiqOnNats,
     "saq": Saq,
     "docket": Docket,
     "streaq": Streaq,
