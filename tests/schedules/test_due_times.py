@@ -214,6 +214,29 @@ async def test_a_target_that_refuses_is_noted_and_the_schedule_goes_on(bench: Be
     assert bad.fire_at > bench.clock.now_ms()
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"rev": b"1", "changed": b"{"},
+        {"rev": b"one", "changed": b"{}"},
+        {"rev": b"1", "changed": b"[]"},
+        {"rev": b"1", "changed": b'{"task":"work","cron":"* * * * *"}', "firing": b'{"fire":"x"}'},
+        {"rev": b"1", "changed": b'{"task":"work","kron":"* * * * *"}'},
+    ],
+)
+async def test_a_record_that_cannot_be_read_holds_nothing_up(bench: Bench, fields: dict[str, bytes]) -> None:
+    """It may be another version's: it is left alone, and the others go on."""
+    await bench.backend.state.put(bench.names.record("odd"), {**fields, "fire_at": b"1774440000000"})
+    await bench.client.create("good", {"task": "work", "every": "1m"})
+    scheduler, _ = bench.scheduler()
+    bench.clock.advance(60)
+    assert await scheduler.lease.try_acquire()
+    await scheduler.merge()
+    await scheduler.look()
+    assert set(await bench.started()) == {"good"}
+    assert [record.name for record in (await bench.client.list()).schedules] == ["good"]
+
+
 async def test_many_due_at_once_are_all_fired(bench: Bench) -> None:
     """More than a page of them, in one look."""
     names = [f"s{number}" for number in range(300)]

@@ -208,7 +208,7 @@ class ScheduleClient:
             return None
         try:
             return ScheduleRecord.from_fields(name, fields)
-        except ValueError as exc:
+        except (ValueError, TypeError, msgspec.MsgspecError) as exc:
             raise ScheduleConflictError(f"schedule {name} cannot be read: {exc}; delete its record {key}") from exc
 
     async def _write(self, name: str, change: Change) -> ScheduleRecord:
@@ -236,7 +236,7 @@ def readable(names: ScheduleNames, key: str, fields: Mapping[str, bytes]) -> Sch
     try:
         record = ScheduleRecord.from_fields(name, fields)
         _ = record.definition
-    except ValueError:
+    except (ValueError, TypeError, msgspec.MsgspecError):
         return None
     return record
 

@@ -10,6 +10,7 @@ import msgspec
 
 from gbe.durations import parse_duration
 from gbe.errors import InvalidScheduleError, InvalidSubjectError
+from gbe.lifecycle.types import parse_switch
 from gbe.schedules.catchup import CatchUp
 from gbe.schedules.mapping import check_path
 from gbe.schedules.names import check_name
@@ -210,13 +211,6 @@ def _catch_up(value: object) -> CatchUp:
         raise ValueError("skip, latest or all") from None
 
 
-def _switch(value: object) -> bool:
-    word = str(value).strip().lower()
-    if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
-        raise ValueError("true or false")
-    return word in ("true", "yes", "on", "1")
-
-
 def _as_is(value: object) -> object:
     if not isinstance(value, str | date):
         raise ValueError("text")
@@ -235,7 +229,7 @@ _PARSERS: Final[Mapping[str, Callable[[object], object]]] = {
     "tz": _zone,
     "catch_up": _catch_up,
     "catch_up_within": _within,
-    "paused": _switch,
+    "paused": parse_switch,
 }
 SETTINGS: Final = tuple(_PARSERS)
 """Every key of a schedule."""

@@ -21,6 +21,7 @@ _NUMBERS: Final = frozenset(
     | {"last_due", "last_fired_at", "last_refused_at", FIRE_AT}
 )
 _TEXTS: Final = frozenset({"last_id", "last_kind", "last_error"})
+_settings: Final = msgspec.json.Decoder(dict[str, Any])
 _plans: Final = msgspec.json.Decoder(Plan)
 
 
@@ -96,9 +97,9 @@ class ScheduleRecord:
         """Read a record.
 
         Raises:
-            ValueError: it is of another version, or damaged.
+            ValueError, TypeError, MsgspecError: it is of another version, or damaged.
         """
-        values: dict[str, Any] = {key: msgspec.json.decode(value) for key, value in fields.items() if key in _JSON}
+        values: dict[str, Any] = {key: _settings.decode(value) for key, value in fields.items() if key in _JSON}
         values |= {key: int(value) for key, value in fields.items() if key in _NUMBERS}
         values |= {key: value.decode() for key, value in fields.items() if key in _TEXTS}
         if "paused" in fields:

@@ -76,7 +76,9 @@ class EventTriggers:
                     await self._follow()
                 except StateError as exc:
                     logger.warning("event triggers are not followed: %s", exc)
-                    await asyncio.sleep(_PAUSE)
+                except Exception:
+                    logger.exception("event triggers are not followed")
+                await asyncio.sleep(_PAUSE)
         finally:
             await self._end(list(self._listening))
 
