@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import yaml
 
 from gbe.durations import parse_duration
-from gbe.errors import ConfigError, InvalidSubjectError
+from gbe.errors import ConfigError, InvalidScheduleError, InvalidSubjectError
 from gbe.http.config import HttpConfig
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
+from gbe.schedules.config import SchedulerConfig
+from gbe.schedules.definition import Definition, check_keys
 from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
 from gbe.sweeper.config import SweeperConfig
@@ -34,7 +37,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper", "deadletters")
+ROLES: Final = ("http", "sweeper", "scheduler", "deadletters")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -165,8 +168,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper", "deadletters"),
-        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `deadletters` lists failures.",
+        ("http", "sweeper", "scheduler", "deadletters"),
+        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
+        "`deadletters` lists failures.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -316,6 +320,19 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "scheduler",
+        SchedulerConfig,
+        {
+            "interval": ("duration", "Time between two looks at what is due."),
+            "term": (
+                "duration",
+                "Of the schedulers' own lease: a dead one is replaced within one and a quarter of it.",
+            ),
+            "grace": ("duration", "A start that is late by no more than this is no missed one."),
+            "page": ("integer", "Schedules per look."),
+        },
+    ),
+    *_section(
         "http",
         HttpConfig,
         {
@@ -360,6 +377,8 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
 )
+_TABLES: Final = ("streams", "tasks", "schedules")
+"""What the file has beside the keys."""
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
 _STREAM_KEYS: Final[dict[str, str]] = {
@@ -430,6 +449,8 @@ class Settings:
     tasks: Mapping[str, Mapping[str, object]]
     worker: WorkerConfig
     sweeper: SweeperConfig
+    schedules: Mapping[str, Mapping[str, Any]]
+    scheduler: SchedulerConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
 
@@ -477,6 +498,7 @@ def load(
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     streams: list[Mapping[str, Any]] | None = None
     tasks: Mapping[str, Mapping[str, object]] = {}
+    schedules: Mapping[str, Mapping[str, Any]] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
@@ -484,6 +506,8 @@ def load(
             streams = _stream_tables(value, source)
         elif name == "tasks":
             tasks = _task_tables(value, source)
+        elif name == "schedules":
+            schedules = _schedule_tables(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
     for key, text in _from_environment(os.environ if environment is None else environment):
@@ -491,7 +515,7 @@ def load(
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams, tasks)
+    return _compose(values, streams, tasks, schedules)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -522,10 +546,10 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
         name = f"{prefix}{raw}".replace("-", "_")
         if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
             flat |= _flatten(value or {}, f"{name}.", source)
-        elif name in _BY_NAME or name in ("streams", "tasks"):
+        elif name in _BY_NAME or name in _TABLES:
             flat[name] = value
         else:
-            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams', 'tasks'])}")
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, *_TABLES])}")
     return flat
 
 
@@ -579,10 +603,31 @@ def _task_tables(value: object, source: str) -> dict[str, Mapping[str, object]]:
     return tables
 
 
+def _schedule_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]:
+    """The schedules of the file, by name; each is checked here, and kept as JSON would hold it."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: schedules: expected schedules by name, each with its settings")
+    tables: dict[str, Mapping[str, Any]] = {}
+    for raw, settings in value.items():
+        name = str(raw)
+        if not isinstance(settings, Mapping):
+            raise ConfigError(
+                f"{source}: schedules.{name[:80]}: expected settings, such as task: TYPE and cron: '@daily'"
+            )
+        try:
+            Definition.parse(name, settings)
+            tables[name] = msgspec.json.decode(msgspec.json.encode(check_keys(name, settings)))
+        except InvalidScheduleError as exc:
+            where = f"schedules.{name[:80]}.{exc.field}" if exc.field else f"schedules.{name[:80]}"
+            raise ConfigError(f"{source}: {where}: {exc.reason}") from None
+    return tables
+
+
 def _compose(
     values: Mapping[str, object],
     stream_tables: list[Mapping[str, Any]] | None,
     tasks: Mapping[str, Mapping[str, object]],
+    schedules: Mapping[str, Mapping[str, Any]],
 ) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
@@ -640,6 +685,8 @@ def _compose(
         tasks=tasks,
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
+        schedules=schedules,
+        scheduler=SchedulerConfig(**section("scheduler")),
         values=values,
     )
 

@@ -15,6 +15,10 @@ from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
+from gbe.schedules.client import ScheduleClient
+from gbe.schedules.names import ScheduleNames
+from gbe.schedules.observer import ScheduleObserver
+from gbe.starters import TargetStarter
 from gbe.state import open as state
 from gbe.state.base import StateStore
 from gbe.subjects import matches
@@ -163,3 +167,10 @@ async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
             yield dead_letters(settings, tasks)
         finally:
             await tasks.close()
+
+
+def schedule_client(settings: Settings, tasks: TaskClient, observer: ScheduleObserver | None = None) -> ScheduleClient:
+    """A client of schedules beside one of tasks, which stays its caller's."""
+    backend = tasks.backend
+    names = ScheduleNames(settings.namespace)
+    return ScheduleClient(backend.state, names, TargetStarter(tasks), backend.clock, observer)

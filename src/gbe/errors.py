@@ -42,6 +42,10 @@ GbeError
 │   ├── LetterNotFoundError            never written, or its retention is over
 │   ├── InvalidLetterQueryError        a filter or an option that cannot be; names the field; nothing was changed
 │   └── LetterConflictError            its status does not allow it, or somebody else was faster
+├── ScheduleError
+│   ├── InvalidScheduleError           a setting that cannot be; names the field; nothing was written
+│   ├── ScheduleNotFoundError          no schedule has that name
+│   └── ScheduleConflictError          the name is taken, or the file defines it
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -310,6 +314,31 @@ class InvalidLetterQueryError(DeadLetterError, ValueError):
 
 class LetterConflictError(DeadLetterError):
     """A letter's status does not allow it, or it changed meanwhile."""
+
+
+class ScheduleError(GbeError):
+    """Base of what schedules raise."""
+
+
+class InvalidScheduleError(ScheduleError, ValueError):
+    """A schedule cannot be as it was given. Nothing was written."""
+
+    def __init__(self, name: str, field: str, reason: str) -> None:
+        self.name, self.field, self.reason = name, field, reason
+        where = f"schedule {name[:80]}" if name else "schedule"
+        super().__init__(f"{where}: {field}: {reason}" if field else f"{where}: {reason}")
+
+
+class ScheduleNotFoundError(ScheduleError, LookupError):
+    """There is no schedule of that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no schedule {name[:80]!r}; `gbe schedules list` shows all")
+
+
+class ScheduleConflictError(ScheduleError):
+    """What is there already does not allow it; the text says what to do."""
 
 
 class NotifyError(GbeError):

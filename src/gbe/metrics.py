@@ -67,6 +67,15 @@ dead_letter_moves: Final = Counter(
     "Dead letters that operators redrove or discarded through this process, and those where it failed",
     ["domain", "result"],
 )
+schedule_fires: Final = Counter(
+    "gbe_schedule_fires", "Starts of schedules, by what brought them about and what came of it", ["trigger", "outcome"]
+)
+schedule_misses: Final = Counter("gbe_schedule_misses", "Due times that passed without a start, by policy")
+schedule_late_seconds: Final = Histogram(
+    "gbe_schedule_late_seconds",
+    "From a due time to its start",
+    buckets=(0.01, 0.05, 0.25, 1, 2.5, 5, 10, 30, 60, 300, 3600, 86_400),
+)
 
 
 def serve_alone(host: str, port: int) -> None:
@@ -99,6 +108,11 @@ def count_letter_move(domain: str, result: str) -> None:
     dead_letter_moves.labels(domain, result).inc()
 
 
+def count_submit(task_type: str) -> None:
+    """A task was submitted by this process."""
+    tasks_submitted.labels(task_type).inc()
+
+
 class TaskMetrics:
     """Counts what a worker does."""
 
@@ -111,3 +125,17 @@ class TaskMetrics:
         """An attempt is over."""
         task_ends.labels(task_type, outcome).inc()
         task_run_seconds.labels(task_type).observe(seconds)
+
+
+class ScheduleMetrics:
+    """Counts what schedules do."""
+
+    def fired(self, trigger: str, outcome: str, late: float) -> None:
+        """Something was started, or could not be."""
+        schedule_fires.labels(trigger, outcome).inc()
+        if trigger == "time":
+            schedule_late_seconds.observe(late)
+
+    def missed(self, count: int) -> None:
+        """Due times passed without a start."""
+        schedule_misses.inc(count)

@@ -24,15 +24,16 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
-    frozenset({"events", "tasks", "notify", "archive", "sweeper", "deadletters"}),
+    frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters"}),
     frozenset({"metrics", "logs"}),
+    frozenset({"starters"}),  # what schedules start: the one place that knows both
     frozenset({"http"}),
     frozenset({"config"}),
     frozenset({"connect"}),  # opens what the configuration names
     frozenset({"app"}),
     frozenset({"cli", "testing"}),
 )
-DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "deadletters"})
+DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
     "redis": ("gbe.redis",),

@@ -10,6 +10,7 @@ import typer
 
 import gbe
 from gbe.cli.deadletter_commands import deadletters_app
+from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -24,6 +25,7 @@ config_app = typer.Typer(name="config", help="Show and check the configuration."
 app.add_typer(config_app)
 app.add_typer(tasks_app)
 app.add_typer(deadletters_app)
+app.add_typer(schedules_app)
 app.command()(worker)
 app.command()(sweeper)
 
@@ -34,7 +36,7 @@ ListenOption = Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="
 DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
 TransportOption = Annotated[str | None, typer.Option(metavar="embedded|memory|URL", help="The message transport.")]
 WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that serve HTTP.")]
-RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper", help="What this process does.")]
+RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper,scheduler", help="What this process does.")]
 
 ServerOption = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, unless TOPIC is a URL. Default: http://127.0.0.1:8080.")

@@ -8,9 +8,14 @@ from typing import Any, Final
 
 from gbe.config import Settings
 from gbe.connect import indexer, open_backend
-from gbe.metrics import count_letter
+from gbe.metrics import ScheduleMetrics, count_letter, count_submit
+from gbe.schedules.names import ScheduleNames
+from gbe.schedules.scheduler import Scheduler
+from gbe.starters import TargetStarter
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
+from gbe.tasks.client import TaskClient
+from gbe.tasks.registry import TypeRegistry
 from gbe.transport.base import Transport
 
 logger = logging.getLogger(__name__)
@@ -29,7 +34,29 @@ async def _deadletters(settings: Settings, backend: Backend) -> None:
     await indexer(settings, backend, count_letter).run()
 
 
-BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper, "deadletters": _deadletters}
+async def _scheduler(settings: Settings, backend: Backend) -> None:
+    types = TypeRegistry(backend.state, backend.names, settings.tasks, {})
+    tasks = TaskClient(backend, types)
+    tasks.on_submit = count_submit
+    try:
+        await Scheduler(
+            backend.transport,
+            backend.state,
+            ScheduleNames(settings.namespace),
+            TargetStarter(tasks),
+            settings.schedules,
+            settings.scheduler,
+            observer=ScheduleMetrics(),
+        ).run()
+    finally:
+        await tasks.close()
+
+
+BACKGROUND: Final[Mapping[str, Role]] = {
+    "sweeper": _sweeper,
+    "scheduler": _scheduler,
+    "deadletters": _deadletters,
+}
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 
 

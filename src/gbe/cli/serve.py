@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import dead_letters, open_transport, task_client
+from gbe.connect import dead_letters, open_transport, schedule_client, task_client
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
@@ -133,7 +133,7 @@ async def _serve_http(
     letters: DeadLetters | None = None
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
-            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            tasks.on_submit = metrics.count_submit
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
             letters = dead_letters(
@@ -148,6 +148,7 @@ async def _serve_http(
             ledger=ledger,
             tasks=tasks,
             dead_letters=letters,
+            schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
         )
         settle()
         await serve(application, sockets, stop)

@@ -25,11 +25,14 @@ from gbe.errors import (
     IllegalTransitionError,
     InvalidKeyError,
     InvalidLetterQueryError,
+    InvalidScheduleError,
     InvalidTaskError,
     LetterConflictError,
     LetterNotFoundError,
     ObjectError,
     ObjectTooLargeError,
+    ScheduleConflictError,
+    ScheduleNotFoundError,
     StateError,
     TaskNotFoundError,
     TransportError,
@@ -169,13 +172,17 @@ def refusal(exc: GbeError) -> RefusedError:
             return RefusedError(404, "not_found", str(exc))
         case InvalidTaskError():
             return RefusedError(400, "invalid", str(exc), exc.field)
+        case ScheduleNotFoundError():
+            return RefusedError(404, "not_found", str(exc))
+        case InvalidScheduleError():
+            return RefusedError(400, "invalid", str(exc), exc.field)
         case ConfigError() | InvalidKeyError():
             return RefusedError(400, "invalid", str(exc))
         case LetterNotFoundError():
             return RefusedError(404, "not_found", str(exc))
         case InvalidLetterQueryError():
             return RefusedError(400, "invalid", str(exc), exc.field)
-        case IllegalTransitionError() | LetterConflictError():
+        case IllegalTransitionError() | LetterConflictError() | ScheduleConflictError():
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))

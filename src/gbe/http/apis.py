@@ -8,7 +8,9 @@ from gbe.http.asgi import App
 from gbe.http.deadletters import deadletter_endpoints
 from gbe.http.openapi import Part, document
 from gbe.http.openapi_deadletters import deadletter_part
+from gbe.http.openapi_schedules import schedule_part
 from gbe.http.openapi_tasks import task_part
+from gbe.http.schedules import schedule_endpoints
 from gbe.http.services import Services
 from gbe.http.tasks import task_endpoints
 
@@ -23,6 +25,9 @@ def apis(services: Services) -> App:
     if services.dead_letters is not None:
         endpoints += deadletter_endpoints(services.dead_letters)
         parts.append(deadletter_part())
+    if services.schedules is not None:
+        endpoints += schedule_endpoints(services.schedules)
+        parts.append(schedule_part())
 
     async def openapi(_request: Request) -> Response:
         return answer(200, document(parts))

@@ -35,6 +35,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.schedules.client import ScheduleClient
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -158,13 +159,13 @@ def build_application(
     ledger: Ledger | None = None,
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
+    schedules: ScheduleClient | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
-        tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
-        dead_letters: behind ``/v1/deadletters``; ``None`` answers 404 there.
+        tasks, schedules, dead_letters: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -179,5 +180,6 @@ def build_application(
             visitors=Visitors(notify, exempt, ledger),
             tasks=tasks,
             dead_letters=dead_letters,
+            schedules=schedules,
         )
     )

@@ -9,6 +9,7 @@ from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
+from gbe.schedules.client import ScheduleClient
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -26,6 +27,7 @@ class Services:
     visitors: Visitors
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
+    schedules: ScheduleClient | None = None
     started: float = field(default_factory=time.time)
 
 
