@@ -30,6 +30,7 @@ from gbe.tasks.observer import NoObserver, TaskObserver
 from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.runner import Runner
 from gbe.tasks.slots import Slots
+from gbe.tasks.spans import AttemptSpan, is_tracing
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery
 
 logger = logging.getLogger(__name__)
@@ -255,12 +256,16 @@ class Worker:
         now = self._clock.now_ms()
         attempt = Attempt(key, name, self._types.effective(name), signal, delivery.envelope.traceparent, now)
         attempt.places = places
+        if is_tracing():
+            attempt.span = self._span(attempt)
+        to_link = attempt.span.traceparent if attempt.span and signal.attempt_trace is None else None
         move = moves.claim(
             signal.attempt,
             worker=self._name_bytes,
             now=now,
             timeout_at=attempt.timeout_at(now, self.config.lease),
             max_retries=attempt.max_retries,
+            trace=to_link,
         )
         if not await self._store.settle(key, move, lambda: self._patient):
             await delivery.ack()  # somebody has it, or it has ended: the signal has done its part
@@ -283,6 +288,16 @@ class Worker:
             await self._runner.run(function, attempt)
         finally:
             del self._running[key]
+
+    def _span(self, attempt: Attempt) -> AttemptSpan:
+        attributes = {
+            "gbe.task_id": attempt.signal.task_id,
+            "gbe.task_type": attempt.task_type,
+            "gbe.attempt": attempt.number,
+            "gbe.worker": self.name,
+        }
+        first = attempt.signal.attempt_trace
+        return AttemptSpan.start(f"task {attempt.task_type}", attempt.traceparent, first, attributes)
 
     @staticmethod
     def _reporter(attempt: Attempt, function: Runnable) -> Any:
