@@ -14,7 +14,8 @@ from typing import Final
 import gbe
 from gbe import logs
 from gbe.app import App
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.reload import follow_file, on_hangup
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
@@ -96,7 +97,8 @@ async def _work(app: App, config: WorkerConfig) -> None:
             flush=True,
         )
         settle()
-        await worker.run(stop)
+        async with in_background(follow_file(app.settings, stop), "gbe.configuration"):
+            await worker.run(stop)
 
 
 def supervise(arguments: list[str], processes: int, grace: float) -> int:
@@ -109,8 +111,14 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
         nonlocal stopping
         stopping = True
 
+    def reload() -> None:
+        for child in children:
+            child.send_signal(signal.SIGHUP)
+
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
+    hang_up = on_hangup(reload, lambda: stop(signal.SIGHUP, None))
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up())
     started = time.monotonic()
     while not stopping:
         time.sleep(_POLL)
@@ -155,7 +163,8 @@ async def _sweep(settings: Settings) -> None:
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        async with in_background(follow_file(settings, stop), "gbe.configuration"):
+            await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         sweeping.cancel()
         for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):

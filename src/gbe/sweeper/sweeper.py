@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import LeaseLostError, ObjectError, StateError, TaskError, TransportError
+from gbe.errors import ConfigError, LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
 from gbe.lifecycle.moves import Move
@@ -80,7 +80,7 @@ class Sweeper:
         claims: ClaimChecks | None = None,
     ) -> None:
         self._transport, self._state, self._names, self._claims = transport, state, names, claims
-        self._configured = configured or {}
+        self._configured: Mapping[str, Settings] = {} if configured is None else configured
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
@@ -288,7 +288,11 @@ class _Look:
     async def _ask_settings(self, task_type: str) -> TaskType:
         fields = await self._state.get(self._names.type(task_type))
         registered = None if fields is None else Registered.from_fields(fields)
-        return compose(task_type, self._configured.get(task_type, {}), registered)
+        try:
+            return compose(task_type, self._configured.get(task_type, {}), registered)
+        except ConfigError as exc:  # a worker with this file does not start; one without it may run the type
+            logger.warning("configuration left alone: %s", exc, extra={"task_type": task_type})
+            return compose(task_type, {}, registered)
 
     async def is_queued(self, record: TaskRecord) -> bool:
         """Whether a task's signal may still lie in its queue: something there is as old."""

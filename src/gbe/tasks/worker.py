@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -49,6 +49,7 @@ class Worker:
         backend: the deployment.
         types: with the functions that it is to run.
         functions: the same and what is configured as a call, by type.
+        find: what runs a type now, if anything does: asked again when a type changes.
         config: see there.
         observer: is told what happens.
     """
@@ -60,8 +61,10 @@ class Worker:
         functions: Mapping[str, Runnable],
         config: WorkerConfig | None = None,
         observer: TaskObserver | None = None,
+        find: Callable[[str], Runnable | None] | None = None,
     ) -> None:
-        self._backend, self._types, self._functions = backend, types, functions
+        self._backend, self._types, self._functions = backend, types, dict(functions)
+        self._find = find or self._functions.get
         self.config = config or WorkerConfig()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_ulid()[-8:]}"
         self._name_bytes = self.name.encode()
@@ -138,15 +141,30 @@ class Worker:
     # -- signals in
 
     def _on_type_change(self, name: str) -> None:
-        if not self._feeding or name not in self._functions:
-            return
-        self._spawn(self._refeed(name), self._background)
+        function = self._find(name)
+        if self._feeding and (function is not None or name in self._functions):
+            self._spawn(self._refeed(name, function), self._background)
 
-    async def _refeed(self, name: str) -> None:
-        """A type was paused, resumed or set anew."""
+    async def _refeed(self, name: str, function: Runnable | None) -> None:
+        """A type was paused, resumed, set anew, configured or taken out of the configuration."""
         await self._stop_feeds([(name, priority) for priority in Priority])
+        is_new = name not in self._functions
+        if function is None:
+            self._functions.pop(name, None)
+            logger.info("task type is no longer run here", extra={"task_type": name})
+            return
+        self._functions[name] = function
+        if is_new:
+            logger.info("task type is run from now on", extra={"task_type": name})
+            await self._announce(name)
         if self._feeding:
             self._feed(name)
+
+    async def _announce(self, name: str) -> None:
+        try:
+            await self._types.announce([name])
+        except StateError as exc:
+            logger.warning("task type not written down: %s", exc, extra={"task_type": name})
 
     def _feed(self, name: str) -> None:
         if self._types.effective(name).paused:
@@ -251,7 +269,10 @@ class Worker:
                 await self._leave(places)
 
     async def _claim_and_run(self, delivery: Delivery, signal: TaskSignal, name: str, places: list[Place]) -> None:
-        function = self._functions[name]
+        function = self._functions.get(name)
+        if function is None:  # taken out of the configuration a moment ago
+            await delivery.nak()
+            return
         key = self._names.task(name, signal.task_id)
         now = self._clock.now_ms()
         attempt = Attempt(key, name, self._types.effective(name), signal, delivery.envelope.traceparent, now)
