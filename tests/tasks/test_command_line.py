@@ -51,6 +51,13 @@ class Shell:
         while (done := self.run(*words)).returncode != 0:
             assert time.monotonic() < deadline, done.stderr + (self.folder / "log").read_text()
 
+    def until_logged(self, text: str, times: int) -> None:
+        """Wait until our processes have said so, that often in all."""
+        deadline = time.monotonic() + 30
+        while (log := (self.folder / "log").read_text()).count(text) < times:
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
+
     def end(self) -> None:
         for process in reversed(self._processes):
             process.terminate()
@@ -163,3 +170,33 @@ def test_a_worker_without_an_app_says_so(shell: Shell, target: str) -> None:
     done = shell.run("worker", target)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_the_configuration_file_is_followed(shell: Shell) -> None:
+    """A new type runs, settings change everywhere; a file that cannot be used changes nothing, and the log says why."""
+    file = shell.folder / "gbe.yaml"
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:
+
+        def until_retries_are(expected: int) -> None:
+            deadline = time.monotonic() + 30
+            while http.get("/v1/task-types/greet").json().get("settings", {}).get("max_retries") != expected:
+                assert time.monotonic() < deadline, (shell.folder / "log").read_text()
+                time.sleep(0.1)
+
+        def greeting() -> str:
+            task = http.post("/v1/tasks", json={"type": "greet", "params": {"name": "you"}}).json()
+            return str(http.get(f"/v1/tasks/{task['id']}?wait=30s").json()["result"])
+
+        try:
+            file.write_text('tasks: {greet: {command: [echo, "hello {name}"], max_retries: 5}}')
+            until_retries_are(5)
+            assert greeting() == "hello you"
+            file.write_text("tasks: {greet: {max_retries: many}}")
+            shell.until_logged("max_retries is 'many'; expected a whole number", times=2)  # serve, and the worker
+            assert greeting() == "hello you"
+            file.write_text('tasks: {greet: {command: [echo, "good day {name}"], max_retries: 6}}')
+            until_retries_are(6)
+            shell.until_logged("task types changed by the configuration: greet", times=4)
+            assert greeting() == "good day you"
+        finally:
+            file.unlink(missing_ok=True)
