@@ -183,6 +183,9 @@ class App:
             backend = (await self._stack.enter_async_context(Connections(self.settings))).backend
         types = TypeRegistry(backend.state, backend.names, self._configured(), self.functions)
         client = TaskClient(backend, types)
+        from gbe import metrics  # in the program's own registry; where several processes count together is known by now
+
+        client.on_submit, client.on_cancel = metrics.submitted, metrics.cancelled
         self._stack.push_async_callback(client.close)
         await client.listen()
         self._client = client

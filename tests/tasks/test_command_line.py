@@ -157,6 +157,52 @@ def test_metrics_are_served(shell: Shell) -> None:
     assert 'gbe_task_ends_total{outcome="completed",type="work"}' in page
 
 
+def test_several_processes_answer_for_all(shell: Shell) -> None:
+    """One address, one page; what each of them counted is added up, and a bad address is told at once."""
+    refused = shell.run("worker", "tests.tasks.program:app", "--processes", "2", "--metrics", "nowhere")
+    assert (refused.returncode, "ADDRESS:PORT" in refused.stderr) == (1, True)
+    port = free_port()
+    workers = shell.start("worker", "tests.tasks.counted:app", "--processes", "2", "--metrics", f"127.0.0.1:{port}")
+    try:
+        shell.until_ok("tasks", "types", "counted")
+        assert shell.run("tasks", "submit", "counted", "--wait", "30s").returncode == 0
+        page, deadline = "", time.monotonic() + 30
+        wanted = (
+            'gbe_task_starts_total{type="counted"} 2.0',
+            'gbe_task_ends_total{outcome="completed",type="counted"} 1.0',
+            'gbe_task_ends_total{outcome="retried",type="counted"} 1.0',
+            'gbe_task_retries_total{type="counted"} 1.0',
+            'gbe_task_run_seconds_count{type="counted"} 2.0',
+            'gbe_task_wait_seconds_count{type="counted"} 2.0',
+            'gbe_tasks_submitted_total{type="work"} 1.0',
+        )
+        while not all(line in page for line in wanted):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.1)
+            page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    finally:
+        workers.terminate()
+        workers.wait(30)
+
+
+def test_the_service_shows_queues_and_submits(shell: Shell) -> None:
+    """Per type: what waits, for how long, and what was submitted over HTTP and cancelled."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:
+        task = http.post("/v1/tasks", json={"type": "where", "delay": "1h"}).json()
+        assert http.post(f"/v1/tasks/{task['id']}/cancel").status_code == 200
+        page, deadline = "", time.monotonic() + 30
+        wanted = (
+            'gbe_tasks_submitted_total{type="where"}',
+            'gbe_task_ends_total{outcome="cancelled",type="where"}',
+            'gbe_task_queue_depth{type="where"}',
+            'gbe_task_oldest_pending_seconds{type="where"}',
+        )
+        while not all(line in page for line in wanted):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.2)
+            page = http.get("/metrics").text
+
+
 def test_the_same_over_http(shell: Shell) -> None:
     """``gbe serve`` answers for tasks beside topics."""
     with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:

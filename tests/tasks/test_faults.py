@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.tasks.conftest import CLUSTER, ENGINES, Deployment
 from tests.tasks.processes import GbeProcess
 from tests.tasks.program import app as program
 from tests.waiting import eventually
@@ -31,7 +31,7 @@ Start_ = Callable[..., GbeProcess]
 @pytest.fixture(params=["nats", "redis"])
 async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
     """An engine of the test's own: it is killed."""
-    with ENGINES[request.param](tmp_path / "engine") as engine:
+    with {**ENGINES, **CLUSTER}[request.param](tmp_path / "engine") as engine:
         deployment = Deployment(engine, "f", tmp_path)
         yield deployment
         await deployment.close()
@@ -92,12 +92,32 @@ async def submit(client: App, count: int, seconds: float = 0.01) -> list[Task]:
     return await asyncio.gather(*(client.submit("work", number=n, seconds=seconds) for n in range(count)))
 
 
+everywhere = pytest.mark.parametrize("deployment", ["nats", "redis", "cluster"], indirect=True)
+
+
+@everywhere
 async def test_messages_are_disposable(deployment: Deployment, client: App, start: Start_) -> None:
     """All streams of tasks are deleted before any worker starts: all tasks complete, by the sweeper."""
-    tasks = await submit(client, 300)
+    tasks = await submit(client, 1000)
     await deployment.engine.delete_streams(deployment.namespace)
     start()
     start("sweeper")
+    await all_completed(client, tasks)
+
+
+@everywhere
+async def test_messages_are_disposable_while_workers_run(deployment: Deployment, client: App, start: Start_) -> None:
+    """All streams are deleted under the workers that read them: what was queued completes, and what comes later."""
+    start()
+    start("sweeper")
+    tasks = await submit(client, 300, seconds=0.05)
+
+    async def some_are_done() -> bool:
+        return (await tasks[10].refresh()).state is TaskState.COMPLETED
+
+    await eventually(some_are_done, "work has begun", within=30)
+    await deployment.engine.delete_streams(deployment.namespace)
+    tasks += await asyncio.gather(*(client.submit("work", number=n) for n in range(300, 400)))
     await all_completed(client, tasks)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gbe.config import Settings
 from gbe.connect import open_backend
+from gbe.metrics import SweepMetrics
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
 from gbe.transport.base import Transport
@@ -20,7 +21,13 @@ Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
 
 async def _sweeper(settings: Settings, backend: Backend) -> None:
     await Sweeper(
-        backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+        backend.transport,
+        backend.state,
+        backend.names,
+        settings.tasks,
+        settings.sweeper,
+        claims=backend.claims,
+        observer=SweepMetrics(),
     ).run()
 
 

@@ -134,7 +134,7 @@ async def _serve_http(
         return
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
-            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            tasks.on_submit, tasks.on_cancel = metrics.submitted, metrics.cancelled
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
         application = build_application(

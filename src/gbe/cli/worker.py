@@ -19,7 +19,7 @@ from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
-from gbe.metrics import TaskMetrics, serve_alone
+from gbe.metrics import SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
 
@@ -101,8 +101,20 @@ async def _work(app: App, config: WorkerConfig) -> None:
             await worker.run(stop)
 
 
-def supervise(arguments: list[str], processes: int, grace: float) -> int:
-    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code."""
+def supervise(arguments: list[str], processes: int, grace: float, metrics_at: str | None = None) -> int:
+    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code.
+
+    Args:
+        arguments: of each ``gbe worker``.
+        processes: how many.
+        grace: seconds that they have to stop.
+        metrics_at: where to answer for all of them, in an environment in which they count together.
+
+    Raises:
+        ConfigError: nobody can answer there.
+    """
+    if metrics_at is not None:
+        _serve_metrics(metrics_at)
     command = [sys.executable, "-m", "gbe.cli.main", "worker", *arguments]
     children = [subprocess.Popen(command) for _ in range(processes)]  # noqa: S603  our own program
     stopping = False
@@ -130,6 +142,7 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
                 stopping = True  # it cannot start at all, and has said why
                 break
             logger.warning("worker process ended, starting another", extra={"pid": child.pid, "code": code})
+            worker_ended(child.pid)
             time.sleep(_RESTART_PAUSE)
             children[index] = subprocess.Popen(command)  # noqa: S603
     for child in children:
@@ -158,7 +171,13 @@ async def _sweep(settings: Settings) -> None:
     async with Connections(settings) as connections:
         backend = connections.backend
         sweeper = Sweeper(
-            backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+            backend.transport,
+            backend.state,
+            backend.names,
+            settings.tasks,
+            settings.sweeper,
+            claims=backend.claims,
+            observer=SweepMetrics(),
         )
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201

@@ -35,6 +35,7 @@ from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
 from gbe.state.lease import Lease
 from gbe.sweeper.config import SweeperConfig
+from gbe.sweeper.observer import NoObserver, SweepObserver
 from gbe.transport.base import Lag, Transport
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Sweeper:
         configured: the ``tasks:`` section, by type.
         clock: whose moments count as now.
         claims: large values beside the records; those whose record is gone are removed.
+        observer: is told what happens to tasks.
     """
 
     def __init__(
@@ -78,11 +80,13 @@ class Sweeper:
         config: SweeperConfig | None = None,
         clock: Clock | None = None,
         claims: ClaimChecks | None = None,
+        observer: SweepObserver | None = None,
     ) -> None:
         self._transport, self._state, self._names, self._claims = transport, state, names, claims
         self._configured: Mapping[str, Settings] = {} if configured is None else configured
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
+        self._observer = observer or NoObserver()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
         self._lease = Lease(state, names.sweeper_lease, term=self.config.term, holder=self.name)
         self._numbers = itertools.count(1)
@@ -198,6 +202,7 @@ class Sweeper:
             await self._end(key, record, move, tally)
         elif await self._apply(key, move, tally):
             tally.retried += 1
+            self._observer.returned(record.task_type)
             logger.warning("task returned to its queue: %s", error, extra=_ids(record))
             await self._signal(after, now)
 
@@ -211,6 +216,7 @@ class Sweeper:
         if not await self._apply(key, move, tally):
             return
         tally.failed += 1
+        self._observer.failed(record.task_type)
         ended = moves.after(record, move)
         logger.warning("task failed: %s", ended.error, extra=_ids(ended))
         outcome = tasks.encode(moves.outcome_of(ended, self._clock.now_ms()))
