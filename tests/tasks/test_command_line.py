@@ -12,6 +12,8 @@ import httpx
 import pytest
 from tests.engines import _die_with_parent, free_port
 
+from gbe.tasks.client import MAX_PARAMS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,12 +37,13 @@ class Shell:
         self._processes.append(process)
         return process
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "gbe.cli.main", *words],
             cwd=self.folder,
             env=self._environment(),
             capture_output=True,
+            input=text,
             text=True,
             timeout=60,
         )
@@ -148,6 +151,16 @@ def test_what_cannot_be_is_said_in_one_line(shell: Shell, words: tuple[str, ...]
     assert (done.returncode, done.stdout) == (1, "")
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_parameters_that_are_too_large_are_refused(shell: Shell) -> None:
+    """Without reading more of them than may be."""
+    before = shell.run("tasks", "list", "--type", "work", "--json").stdout
+    large = '{"number": "' + "x" * MAX_PARAMS + '"}'
+    done = shell.run("tasks", "submit", "work", "--params", "-", text=large)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"over {MAX_PARAMS} bytes" in done.stderr
+    assert shell.run("tasks", "list", "--type", "work", "--json").stdout == before
 
 
 def test_metrics_are_served(shell: Shell) -> None:

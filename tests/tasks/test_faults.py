@@ -18,8 +18,9 @@ from tests.tasks.program import app as program
 from tests.waiting import eventually
 
 from gbe import App
+from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_outcome
+from gbe.schemas.tasks import decode_outcome, decode_signal
 from gbe.tasks.handle import Task
 from gbe.transport.base import EARLIEST, AfterPosition, Start
 
@@ -119,6 +120,17 @@ async def test_messages_are_disposable_while_workers_run(deployment: Deployment,
     await deployment.engine.delete_streams(deployment.namespace)
     tasks += await asyncio.gather(*(client.submit("work", number=n) for n in range(300, 400)))
     await all_completed(client, tasks)
+
+
+@pytest.mark.parametrize("deployment", ["nats"], indirect=True)
+async def test_a_deleted_stream_is_made_anew_by_who_publishes(deployment: Deployment, client: App) -> None:
+    """Nobody reads, and nobody starts: the signal that finds no stream is late, those that follow are stored."""
+    await deployment.engine.delete_streams(deployment.namespace)
+    await client.submit("work", number=1)
+    later = await client.submit("work", number=2)
+    queue = deployment.names.queue("work", Priority.NORMAL)
+    messages = await (await deployment.backend()).transport.read(queue, start=EARLIEST)
+    assert decode_signal(messages[-1].envelope.payload).task_id == later.id
 
 
 async def test_workers_are_killed_at_random(deployment: Deployment, client: App, start: Start_) -> None:

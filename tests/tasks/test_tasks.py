@@ -27,6 +27,7 @@ from gbe.lifecycle.moves import signal_for
 from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import decode_outcome, decode_progress, encode
+from gbe.tasks.client import MAX_PARAMS
 from gbe.transport.base import EARLIEST
 
 
@@ -99,6 +100,18 @@ async def test_a_wrong_call_fails_at_submit_with_the_field_named(app: App) -> No
     with pytest.raises(InvalidTaskError, match="high, normal or low"):
         await app.submit("pay", to="a", amounts=[], priority="urgent")
     assert (await (await app.client()).list()).tasks == []
+
+
+async def test_parameters_that_are_too_large_are_refused(app: App) -> None:
+    """Before anything is written."""
+
+    @app.task("large")
+    async def large(text: str) -> None:
+        return None
+
+    with pytest.raises(InvalidTaskError, match="over 33554432"):
+        await app.submit("large", text="x" * MAX_PARAMS)
+    assert not (await (await app.client()).list(task_type="large")).tasks
 
 
 async def test_an_option_of_submit_is_no_parameter(app: App) -> None:
@@ -553,12 +566,14 @@ async def test_what_is_not_finished_in_time_is_handed_back(deployment: Deploymen
             await asyncio.Event().wait()
         return ctx.attempt
 
-    impatient = type(QUICK)(concurrency=2, lease=1.0, renew_every=0.2, grace=0.0)
-    async with deployment.working(app, impatient):
-        task = await app.submit("stubborn")
-        await asyncio.wait_for(began.wait(), 30)
-    async with deployment.working(app):
-        assert await task.result(timeout=30) == 2
+    # a lease that no busy machine outlasts: the task has no retry left; the sweeper is for signals that come too late
+    impatient = type(QUICK)(concurrency=2, lease=20.0, renew_every=0.2, grace=0.0)
+    async with deployment.sweeping():
+        async with deployment.working(app, impatient):
+            task = await app.submit("stubborn")
+            await asyncio.wait_for(began.wait(), 30)
+        async with deployment.working(app):
+            assert await task.result(timeout=30) == 2
     assert (await task.refresh()).retry_count == 0
 
 

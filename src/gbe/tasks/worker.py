@@ -130,11 +130,11 @@ class Worker:
         if self._jobs:
             logger.info("worker finishes %d tasks", len(self._jobs), extra={"worker": self.name})
             await asyncio.wait(self._jobs, timeout=self.config.grace)
-        self._patient = False
         for attempt in list(self._running.values()):
             attempt.stop(Ending.SHUTDOWN)
-        if self._jobs:
+        if self._jobs:  # a hand-back that the engine does not take at once is tried again meanwhile
             await asyncio.wait(self._jobs, timeout=max(1.0, self.config.lease))
+        self._patient = False
         if self._background:
             await asyncio.wait(self._background, timeout=2.0)
 
