@@ -183,6 +183,9 @@ class App:
             backend = (await self._stack.enter_async_context(Connections(self.settings))).backend
         types = TypeRegistry(backend.state, backend.names, self._configured(), self.functions)
         client = TaskClient(backend, types)
+        from gbe import metrics  # in the program's own registry; where several processes count together is known by now
+
+        client.on_submit, client.on_cancel = metrics.submitted, metrics.cancelled
         self._stack.push_async_callback(client.close)
         await client.listen()
         self._client = client
@@ -202,14 +205,20 @@ class App:
         from gbe.tasks.calls import call_of  # its HTTP client takes a while to load
 
         config = config or WorkerConfig()
-        functions: dict[str, Runnable] = dict(self.functions)
-        for name in self._configured():
-            call = call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
-            if call is not None and name not in functions:
-                functions[name] = call
+
+        def find(name: str) -> Runnable | None:
+            function = self.functions.get(name)
+            if function is not None:
+                return function
+            if name not in self._configured():  # what a worker runs is for its configuration to say
+                return None
+            return call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
+
+        found = {name: find(name) for name in (*self.functions, *self._configured())}
+        functions = {name: function for name, function in found.items() if function is not None}
         if not functions:
             raise ConfigError("there is no task type to work on: register a function, or configure a command or http")
-        return Worker(client.backend, client.types, functions, config, observer)
+        return Worker(client.backend, client.types, functions, config, observer, find)
 
     async def run_worker(self, stop: asyncio.Event, config: WorkerConfig | None = None) -> None:
         """Run a worker in this process until ``stop`` is set."""

@@ -20,6 +20,7 @@ import yaml
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidScheduleError, InvalidSubjectError
 from gbe.http.config import HttpConfig
+from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
@@ -446,13 +447,15 @@ class Settings:
     state_replicas: int
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
-    tasks: Mapping[str, Mapping[str, object]]
+    tasks: Configured
     worker: WorkerConfig
     sweeper: SweeperConfig
     schedules: Mapping[str, Mapping[str, Any]]
     scheduler: SchedulerConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
+    file: Path
+    """What was read, or would have been if it were there; its `tasks:` may be read again (`read_tasks`)."""
 
     @property
     def transport_kind(self) -> TransportKind:
@@ -496,6 +499,35 @@ def load(
         ConfigError: what cannot be used, with the name of the key and of its source.
     """
     values: dict[str, object] = {key.name: key.default for key in KEYS}
+    in_file = _read_file(file)
+    values |= in_file.values
+    for key, text in _from_environment(os.environ if environment is None else environment):
+        values[key.name] = key.parse(text, key.variable)
+    for name, given in (flags or {}).items():
+        if given is not None:
+            values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
+    return _compose(values, in_file, (file or DEFAULT_FILE).absolute())
+
+
+def read_tasks(file: Path) -> Mapping[str, Mapping[str, object]]:
+    """The task types of a configuration file; the whole file is checked.
+
+    Raises:
+        ConfigError: it is not there, or something in it cannot be used.
+    """
+    return _read_file(file).tasks
+
+
+@dataclass(frozen=True, slots=True)
+class _InFile:
+    values: Mapping[str, object]
+    streams: list[Mapping[str, Any]] | None
+    tasks: Mapping[str, Mapping[str, object]]
+    schedules: Mapping[str, Mapping[str, Any]]
+
+
+def _read_file(file: Path | None) -> _InFile:
+    values: dict[str, object] = {}
     streams: list[Mapping[str, Any]] | None = None
     tasks: Mapping[str, Mapping[str, object]] = {}
     schedules: Mapping[str, Mapping[str, Any]] = {}
@@ -510,12 +542,7 @@ def load(
             schedules = _schedule_tables(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    for key, text in _from_environment(os.environ if environment is None else environment):
-        values[key.name] = key.parse(text, key.variable)
-    for name, given in (flags or {}).items():
-        if given is not None:
-            values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams, tasks, schedules)
+    return _InFile(values, streams, tasks, schedules)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -623,12 +650,7 @@ def _schedule_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]
     return tables
 
 
-def _compose(
-    values: Mapping[str, object],
-    stream_tables: list[Mapping[str, Any]] | None,
-    tasks: Mapping[str, Mapping[str, object]],
-    schedules: Mapping[str, Mapping[str, Any]],
-) -> Settings:
+def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -681,13 +703,14 @@ def _compose(
         state_engine=state_engine,
         state_replicas=state_replicas,
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
-        streams=_streams(namespace, notify, stream_tables),
-        tasks=tasks,
+        streams=_streams(namespace, notify, in_file.streams),
+        tasks=Configured(in_file.tasks),
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
-        schedules=schedules,
+        schedules=in_file.schedules,
         scheduler=SchedulerConfig(**section("scheduler")),
         values=values,
+        file=file,
     )
 
 

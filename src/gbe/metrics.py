@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 from prometheus_client import (
+    REGISTRY,
     CollectorRegistry,
     Counter,
     Gauge,
@@ -39,6 +40,9 @@ streams_given_up: Final = Counter(
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 
+task_retries: Final = Counter(
+    "gbe_task_retries", "Tasks returned to their queue after an attempt that failed, timed out or was lost", ["type"]
+)
 tasks_submitted: Final = Counter("gbe_tasks_submitted", "Tasks that this process submitted", ["type"])
 task_queue_depth: Final = Gauge(
     "gbe_task_queue_depth", "Signals that wait for a worker", ["type"], multiprocess_mode="livemostrecent"
@@ -50,7 +54,9 @@ task_oldest_pending: Final = Gauge(
     multiprocess_mode="livemostrecent",
 )
 task_starts: Final = Counter("gbe_task_starts", "Attempts that began", ["type"])
-task_ends: Final = Counter("gbe_task_ends", "Attempts that are over", ["type", "outcome"])
+task_ends: Final = Counter(
+    "gbe_task_ends", "Attempts that are over, and tasks that a sweeper or a cancel ended", ["type", "outcome"]
+)
 task_wait_seconds: Final = Histogram(
     "gbe_task_wait_seconds", "From the submit of a task to the start of an attempt", ["type"], buckets=_LATENCY_BUCKETS
 )
@@ -80,16 +86,20 @@ schedule_late_seconds: Final = Histogram(
 
 def serve_alone(host: str, port: int) -> None:
     """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
-    start_http_server(port, host)
+    start_http_server(port, host, _registry())
 
 
 def render() -> bytes:
     """Everything in the Prometheus text format; with several workers, of all of them."""
-    if os.environ.get(MULTIPROCESS_DIR):
-        registry = CollectorRegistry()
-        _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
-    return generate_latest()
+    return generate_latest(_registry())
+
+
+def _registry() -> CollectorRegistry:
+    if not os.environ.get(MULTIPROCESS_DIR):
+        return REGISTRY
+    registry = CollectorRegistry()
+    _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
 
 
 def worker_ended(pid: int) -> None:
@@ -108,11 +118,6 @@ def count_letter_move(domain: str, result: str) -> None:
     dead_letter_moves.labels(domain, result).inc()
 
 
-def count_submit(task_type: str) -> None:
-    """A task was submitted by this process."""
-    tasks_submitted.labels(task_type).inc()
-
-
 class TaskMetrics:
     """Counts what a worker does."""
 
@@ -125,6 +130,20 @@ class TaskMetrics:
         """An attempt is over."""
         task_ends.labels(task_type, outcome).inc()
         task_run_seconds.labels(task_type).observe(seconds)
+        if outcome == "retried":
+            task_retries.labels(task_type).inc()
+
+
+class SweepMetrics:
+    """Counts what a sweeper does to tasks whose worker could not."""
+
+    def returned(self, task_type: str) -> None:
+        """A lost task is tried once more."""
+        task_retries.labels(task_type).inc()
+
+    def failed(self, task_type: str) -> None:
+        """A lost or late task has failed."""
+        task_ends.labels(task_type, "failed").inc()
 
 
 class ScheduleMetrics:
@@ -139,3 +158,13 @@ class ScheduleMetrics:
     def missed(self, count: int) -> None:
         """Due times passed without a start."""
         schedule_misses.inc(count)
+
+
+def submitted(task_type: str) -> None:
+    """A task is stored."""
+    tasks_submitted.labels(task_type).inc()
+
+
+def cancelled(task_type: str) -> None:
+    """A task is cancelled."""
+    task_ends.labels(task_type, "cancelled").inc()

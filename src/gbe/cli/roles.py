@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gbe.config import Settings
 from gbe.connect import indexer, open_backend
-from gbe.metrics import ScheduleMetrics, count_letter, count_submit
+from gbe.metrics import ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
 from gbe.starters import TargetStarter
@@ -26,7 +26,13 @@ Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
 
 async def _sweeper(settings: Settings, backend: Backend) -> None:
     await Sweeper(
-        backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+        backend.transport,
+        backend.state,
+        backend.names,
+        settings.tasks,
+        settings.sweeper,
+        claims=backend.claims,
+        observer=SweepMetrics(),
     ).run()
 
 
@@ -37,7 +43,7 @@ async def _deadletters(settings: Settings, backend: Backend) -> None:
 async def _scheduler(settings: Settings, backend: Backend) -> None:
     types = TypeRegistry(backend.state, backend.names, settings.tasks, {})
     tasks = TaskClient(backend, types)
-    tasks.on_submit = count_submit
+    tasks.on_submit = submitted
     try:
         await Scheduler(
             backend.transport,

@@ -13,8 +13,9 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
 from gbe.connect import dead_letters, open_transport, schedule_client, task_client
 from gbe.deadletters.letters import DeadLetters
@@ -70,6 +71,7 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
         for stream in settings.streams:
             await transport.ensure_stream(stream)
         await start_roles(settings, transport, stack)
+        await stack.enter_async_context(in_background(follow_file(settings, stop), "gbe.configuration"))
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own
@@ -116,7 +118,8 @@ async def _work(settings: Settings, ledger: SharedLedger, sock: socket.socket) -
     stop = asyncio.Event()
     stop_on_signals(stop, (signal.SIGTERM,))
     stop_with_parent(stop)
-    async with await open_transport(settings) as transport:
+    following = in_background(follow_file(settings, stop), "gbe.configuration")
+    async with await open_transport(settings) as transport, following:
         await _serve_http(settings, transport, [sock], stop, ledger)
 
 
@@ -133,7 +136,7 @@ async def _serve_http(
     letters: DeadLetters | None = None
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
-            tasks.on_submit = metrics.count_submit
+            tasks.on_submit, tasks.on_cancel = metrics.submitted, metrics.cancelled
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
             letters = dead_letters(

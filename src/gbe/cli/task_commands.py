@@ -36,16 +36,15 @@ def worker(
     processes: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")] = 1,
     grace: Annotated[str | None, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = None,
     metrics: Annotated[
-        str | None, typer.Option(metavar="ADDRESS:PORT", help="Answer /metrics there; one process only.")
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Answer /metrics there, for all processes.")
     ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
     """Run tasks: the functions of a gbe.App, and the commands and addresses of the configuration."""
-    from gbe.cli.worker import supervise, work
+    from gbe.cli.shared import shared_directory
     from gbe.config import load
-    from gbe.errors import ConfigError
 
     flags = {
         "data_dir": data_dir,
@@ -55,16 +54,20 @@ def worker(
     }
     settings = load(config, flags=flags)
     if processes == 1:
+        from gbe.cli.worker import work
+
         work(app, settings, metrics)
         return
-    if metrics is not None:
-        raise ConfigError("--metrics: several processes cannot share an address; start them one by one")
     arguments = [] if app is None else [app]
     arguments += [] if config is None else ["--config", str(config)]
     for name, value in flags.items():
         if value is not None:
             arguments += [f"--{name.rpartition('.')[2].replace('_', '-')}", str(value)]
-    sys.exit(supervise(arguments, processes, settings.worker.grace))
+    with shared_directory():
+        from gbe.cli.worker import supervise  # it counts: not before there is where to
+
+        code = supervise(arguments, processes, settings.worker.grace, metrics)
+    sys.exit(code)
 
 
 def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:

@@ -19,7 +19,7 @@ from gbe.lifecycle.names import check_task_id
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import decode_progress
-from gbe.tasks.client import SubmitOptions, TaskClient, as_document
+from gbe.tasks.client import MAX_PARAMS, SubmitOptions, TaskClient, as_document
 
 Work = Callable[[TaskClient], Coroutine[Any, Any, None]]
 
@@ -48,7 +48,7 @@ def parse_params(words: Sequence[str], document: str | None) -> bytes:
     params: dict[str, Any] = {}
     if document is not None:
         try:
-            found = msgspec.json.decode(sys.stdin.buffer.read() if document == "-" else document)
+            found = msgspec.json.decode(_standard_input() if document == "-" else document)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise InvalidTaskError("task", "params", f"not JSON: {exc}") from None
         if not isinstance(found, dict):
@@ -63,6 +63,13 @@ def parse_params(words: Sequence[str], document: str | None) -> bytes:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             params[name] = value
     return msgspec.json.encode(params)
+
+
+def _standard_input() -> bytes:
+    text = sys.stdin.buffer.read(MAX_PARAMS + 1)
+    if len(text) > MAX_PARAMS:
+        raise InvalidTaskError("task", "params", f"standard input is over {MAX_PARAMS} bytes")
+    return text
 
 
 def seconds(name: str, value: str | None) -> float | None:

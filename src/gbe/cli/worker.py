@@ -14,11 +14,12 @@ from typing import Final
 import gbe
 from gbe import logs
 from gbe.app import App
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.reload import follow_file, on_hangup
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
-from gbe.metrics import TaskMetrics, serve_alone
+from gbe.metrics import SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
 
@@ -96,11 +97,24 @@ async def _work(app: App, config: WorkerConfig) -> None:
             flush=True,
         )
         settle()
-        await worker.run(stop)
+        async with in_background(follow_file(app.settings, stop), "gbe.configuration"):
+            await worker.run(stop)
 
 
-def supervise(arguments: list[str], processes: int, grace: float) -> int:
-    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code."""
+def supervise(arguments: list[str], processes: int, grace: float, metrics_at: str | None = None) -> int:
+    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code.
+
+    Args:
+        arguments: of each ``gbe worker``.
+        processes: how many.
+        grace: seconds that they have to stop.
+        metrics_at: where to answer for all of them, in an environment in which they count together.
+
+    Raises:
+        ConfigError: nobody can answer there.
+    """
+    if metrics_at is not None:
+        _serve_metrics(metrics_at)
     command = [sys.executable, "-m", "gbe.cli.main", "worker", *arguments]
     children = [subprocess.Popen(command) for _ in range(processes)]  # noqa: S603  our own program
     stopping = False
@@ -109,8 +123,14 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
         nonlocal stopping
         stopping = True
 
+    def reload() -> None:
+        for child in children:
+            child.send_signal(signal.SIGHUP)
+
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
+    hang_up = on_hangup(reload, lambda: stop(signal.SIGHUP, None))
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up())
     started = time.monotonic()
     while not stopping:
         time.sleep(_POLL)
@@ -122,6 +142,7 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
                 stopping = True  # it cannot start at all, and has said why
                 break
             logger.warning("worker process ended, starting another", extra={"pid": child.pid, "code": code})
+            worker_ended(child.pid)
             time.sleep(_RESTART_PAUSE)
             children[index] = subprocess.Popen(command)  # noqa: S603
     for child in children:
@@ -150,12 +171,19 @@ async def _sweep(settings: Settings) -> None:
     async with Connections(settings) as connections:
         backend = connections.backend
         sweeper = Sweeper(
-            backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+            backend.transport,
+            backend.state,
+            backend.names,
+            settings.tasks,
+            settings.sweeper,
+            claims=backend.claims,
+            observer=SweepMetrics(),
         )
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        async with in_background(follow_file(settings, stop), "gbe.configuration"):
+            await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         sweeping.cancel()
         for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):

@@ -54,6 +54,7 @@ def signal_for(record: TaskRecord, now: int) -> TaskSignal:
         key=record.key,
         reply_to=record.reply_to,
         job_id=record.job_id,
+        attempt_trace=record.attempt_trace,
         params=msgspec.Raw(params) if params is not None and is_small else msgspec.UNSET,
     )
 
@@ -77,12 +78,18 @@ def outcome_of(record: TaskRecord, now: int) -> TaskOutcome:
     )
 
 
-def claim(attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries: int = 0) -> Move:
+def claim(
+    attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries: int = 0, trace: str | None = None
+) -> Move:
     """A worker takes a pending task and starts it: claim and start in one write.
 
     It writes down the budget that counts, so that whoever finds the task lost knows it.
+
+    Args:
+        trace: the trace context of this attempt, if it is the first that has one: later ones link to it.
     """
     moment = b"%d" % now
+    traced = {} if trace is None else {"attempt_trace": trace.encode()}
     return Move(
         {"state": _PENDING, "attempt": b"%d" % attempt},
         {
@@ -93,6 +100,7 @@ def claim(attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries
             "started_at": moment,
             "timeout_at": b"%d" % timeout_at,
             "max_retries": b"%d" % max_retries,
+            **traced,
         },
     )
 

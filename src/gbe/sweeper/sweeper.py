@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import LeaseLostError, ObjectError, StateError, TaskError, TransportError
+from gbe.errors import ConfigError, LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
 from gbe.lifecycle.letters import letter_of
@@ -36,6 +36,7 @@ from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
 from gbe.state.lease import Lease
 from gbe.sweeper.config import SweeperConfig
+from gbe.sweeper.observer import NoObserver, SweepObserver
 from gbe.transport.base import Lag, Transport
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Sweeper:
         configured: the ``tasks:`` section, by type.
         clock: whose moments count as now.
         claims: large values beside the records; those whose record is gone are removed.
+        observer: is told what happens to tasks.
     """
 
     def __init__(
@@ -79,11 +81,13 @@ class Sweeper:
         config: SweeperConfig | None = None,
         clock: Clock | None = None,
         claims: ClaimChecks | None = None,
+        observer: SweepObserver | None = None,
     ) -> None:
         self._transport, self._state, self._names, self._claims = transport, state, names, claims
-        self._configured = configured or {}
+        self._configured: Mapping[str, Settings] = {} if configured is None else configured
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
+        self._observer = observer or NoObserver()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
         self._lease = Lease(state, names.sweeper_lease, term=self.config.term, holder=self.name)
         self._numbers = itertools.count(1)
@@ -199,6 +203,7 @@ class Sweeper:
             await self._end(key, record, move, tally)
         elif await self._apply(key, move, tally):
             tally.retried += 1
+            self._observer.returned(record.task_type)
             logger.warning("task returned to its queue: %s", error, extra=_ids(record))
             await self._signal(after, now)
 
@@ -212,6 +217,7 @@ class Sweeper:
         if not await self._apply(key, move, tally):
             return
         tally.failed += 1
+        self._observer.failed(record.task_type)
         ended = moves.after(record, move)
         logger.warning("task failed: %s", ended.error, extra=_ids(ended))
         end = moves.outcome_of(ended, self._clock.now_ms())
@@ -300,7 +306,11 @@ class _Look:
     async def _ask_settings(self, task_type: str) -> TaskType:
         fields = await self._state.get(self._names.type(task_type))
         registered = None if fields is None else Registered.from_fields(fields)
-        return compose(task_type, self._configured.get(task_type, {}), registered)
+        try:
+            return compose(task_type, self._configured.get(task_type, {}), registered)
+        except ConfigError as exc:  # a worker with this file does not start; one without it may run the type
+            logger.warning("configuration left alone: %s", exc, extra={"task_type": task_type})
+            return compose(task_type, {}, registered)
 
     async def is_queued(self, record: TaskRecord) -> bool:
         """Whether a task's signal may still lie in its queue: something there is as old."""

@@ -8,6 +8,7 @@ from gbe.lifecycle.types import TaskType
 from gbe.schemas.tasks import TaskSignal
 from gbe.tasks.context import TaskContext
 from gbe.tasks.limits import Place
+from gbe.tasks.spans import AttemptSpan
 
 _LAST_WORD: Final = 2.0
 """Seconds that a worker has for writing that a time is over, before the sweeper does."""
@@ -30,6 +31,7 @@ class Attempt:
         started_ms: when it was claimed, unix milliseconds.
         step_ends: when the step must be over, on the loop's clock.
         lease_from: when the lease was last renewed, on the loop's clock.
+        span: where somebody traces.
         ending: why it is to stop; ``None`` while it may run.
     """
 
@@ -48,6 +50,7 @@ class Attempt:
         "number",
         "places",
         "signal",
+        "span",
         "started_ms",
         "step_ends",
         "task_type",
@@ -76,6 +79,7 @@ class Attempt:
         self._whole_ends = None if deadline is None else self.lease_from + (deadline - now_ms) / 1000
         self.context: TaskContext | None = None
         self.places: list[Place] = []
+        self.span: AttemptSpan | None = None
         self.ending: Ending | None = None
         self.done: int | None = None
         self.total: int | None = None

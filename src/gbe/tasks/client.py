@@ -96,6 +96,7 @@ class TaskClient:
 
     Attributes:
         on_submit: called with the type of each task that is stored.
+        on_cancel: called with the type of each task that is cancelled.
     """
 
     def __init__(self, backend: Backend, types: TypeRegistry) -> None:
@@ -104,6 +105,7 @@ class TaskClient:
         self._names, self._clock = backend.names, backend.clock
         self._replies = Replies(backend.transport, backend.names)
         self.on_submit: Callable[[str], None] = lambda _task_type: None
+        self.on_cancel: Callable[[str], None] = lambda _task_type: None
 
     async def close(self) -> None:
         """Hear of no more ends."""
@@ -319,6 +321,7 @@ class TaskClient:
                 raise IllegalTransitionError(exc.state, exc.event, task_id) from None
             if await self.store.apply(self._names.task(record.task_type, task_id), move):
                 record = moves.after(record, move)
+                self.on_cancel(record.task_type)
                 await self.backend.announce_end(record)
                 return record
             record = await self.store.get(record.task_type, task_id)

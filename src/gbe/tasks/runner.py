@@ -19,7 +19,6 @@ from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
 from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
-from gbe.tasks.spans import attempt_span, is_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +83,14 @@ class Runner:
             await self._completed(attempt, b"null" if result is None else result)
 
     async def _call(self, function: Runnable, attempt: Attempt) -> bytes:
+        if attempt.span is None:
+            return await self._compute(function, attempt)
+        with attempt.span.current():
+            return await self._compute(function, attempt)
+
+    async def _compute(self, function: Runnable, attempt: Attempt) -> bytes:
         arguments = function.decode_params(await self._params(attempt))
-        if is_tracing():
-            with attempt_span(f"task {attempt.task_type}", attempt.traceparent, self._attributes(attempt)):
-                result = await self._invoke(function, attempt, arguments)
-        else:
-            result = await self._invoke(function, attempt, arguments)
+        result = await self._invoke(function, attempt, arguments)
         try:
             return function.encode_result(result)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
@@ -108,14 +109,6 @@ class Runner:
             return bytes(params)
         fields = await self._backend.state.get(attempt.key) or {}
         return await self._backend.value_of(fields, "params") or b"{}"
-
-    def _attributes(self, attempt: Attempt) -> dict[str, Any]:
-        return {
-            "gbe.task_id": attempt.signal.task_id,
-            "gbe.task_type": attempt.task_type,
-            "gbe.attempt": attempt.number,
-            "gbe.worker": self._worker,
-        }
 
     # -- what becomes of it
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from gbe.tasks.observer import NoObserver, TaskObserver
 from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.runner import Runner
 from gbe.tasks.slots import Slots
+from gbe.tasks.spans import AttemptSpan, is_tracing
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Worker:
         backend: the deployment.
         types: with the functions that it is to run.
         functions: the same and what is configured as a call, by type.
+        find: what runs a type now, if anything does: asked again when a type changes.
         config: see there.
         observer: is told what happens.
     """
@@ -59,8 +61,10 @@ class Worker:
         functions: Mapping[str, Runnable],
         config: WorkerConfig | None = None,
         observer: TaskObserver | None = None,
+        find: Callable[[str], Runnable | None] | None = None,
     ) -> None:
-        self._backend, self._types, self._functions = backend, types, functions
+        self._backend, self._types, self._functions = backend, types, dict(functions)
+        self._find = find or self._functions.get
         self.config = config or WorkerConfig()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_ulid()[-8:]}"
         self._name_bytes = self.name.encode()
@@ -126,26 +130,41 @@ class Worker:
         if self._jobs:
             logger.info("worker finishes %d tasks", len(self._jobs), extra={"worker": self.name})
             await asyncio.wait(self._jobs, timeout=self.config.grace)
-        self._patient = False
         for attempt in list(self._running.values()):
             attempt.stop(Ending.SHUTDOWN)
-        if self._jobs:
+        if self._jobs:  # a hand-back that the engine does not take at once is tried again meanwhile
             await asyncio.wait(self._jobs, timeout=max(1.0, self.config.lease))
+        self._patient = False
         if self._background:
             await asyncio.wait(self._background, timeout=2.0)
 
     # -- signals in
 
     def _on_type_change(self, name: str) -> None:
-        if not self._feeding or name not in self._functions:
-            return
-        self._spawn(self._refeed(name), self._background)
+        function = self._find(name)
+        if self._feeding and (function is not None or name in self._functions):
+            self._spawn(self._refeed(name, function), self._background)
 
-    async def _refeed(self, name: str) -> None:
-        """A type was paused, resumed or set anew."""
+    async def _refeed(self, name: str, function: Runnable | None) -> None:
+        """A type was paused, resumed, set anew, configured or taken out of the configuration."""
         await self._stop_feeds([(name, priority) for priority in Priority])
+        is_new = name not in self._functions
+        if function is None:
+            self._functions.pop(name, None)
+            logger.info("task type is no longer run here", extra={"task_type": name})
+            return
+        self._functions[name] = function
+        if is_new:
+            logger.info("task type is run from now on", extra={"task_type": name})
+            await self._announce(name)
         if self._feeding:
             self._feed(name)
+
+    async def _announce(self, name: str) -> None:
+        try:
+            await self._types.announce([name])
+        except StateError as exc:
+            logger.warning("task type not written down: %s", exc, extra={"task_type": name})
 
     def _feed(self, name: str) -> None:
         if self._types.effective(name).paused:
@@ -250,17 +269,24 @@ class Worker:
                 await self._leave(places)
 
     async def _claim_and_run(self, delivery: Delivery, signal: TaskSignal, name: str, places: list[Place]) -> None:
-        function = self._functions[name]
+        function = self._functions.get(name)
+        if function is None:  # taken out of the configuration a moment ago
+            await delivery.nak()
+            return
         key = self._names.task(name, signal.task_id)
         now = self._clock.now_ms()
         attempt = Attempt(key, name, self._types.effective(name), signal, delivery.envelope.traceparent, now)
         attempt.places = places
+        if is_tracing():
+            attempt.span = self._span(attempt)
+        to_link = attempt.span.traceparent if attempt.span and signal.attempt_trace is None else None
         move = moves.claim(
             signal.attempt,
             worker=self._name_bytes,
             now=now,
             timeout_at=attempt.timeout_at(now, self.config.lease),
             max_retries=attempt.max_retries,
+            trace=to_link,
         )
         if not await self._store.settle(key, move, lambda: self._patient):
             await delivery.ack()  # somebody has it, or it has ended: the signal has done its part
@@ -283,6 +309,16 @@ class Worker:
             await self._runner.run(function, attempt)
         finally:
             del self._running[key]
+
+    def _span(self, attempt: Attempt) -> AttemptSpan:
+        attributes = {
+            "gbe.task_id": attempt.signal.task_id,
+            "gbe.task_type": attempt.task_type,
+            "gbe.attempt": attempt.number,
+            "gbe.worker": self.name,
+        }
+        first = attempt.signal.attempt_trace
+        return AttemptSpan.start(f"task {attempt.task_type}", attempt.traceparent, first, attributes)
 
     @staticmethod
     def _reporter(attempt: Attempt, function: Runnable) -> Any:

@@ -412,7 +412,7 @@ class NatsConsumption(Consumption):
         try:
             while True:
                 try:
-                    await self._groups.ensure_on(puller.stream, self._pattern, self.group, self.options)
+                    await self._groups.restore_on(puller.stream, self._pattern, self.group, self.options)
                     await self._listen(puller)
                     break
                 except Exception as exc:  # noqa: BLE001 - whatever it is: who gives up here never pulls again
@@ -467,6 +467,11 @@ class GroupRegistry:
     async def _exists(self, stream: str, pattern: str, group: str) -> bool:
         with translated(f"consumer {group} of {pattern}"):
             return await self._info(stream, durable_name(group, pattern)) is not None
+
+    async def restore_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
+        """As ``ensure_on``, and the stream too if somebody has deleted it."""
+        await self._streams.restore(stream)
+        await self.ensure_on(stream, pattern, group, options)
 
     async def ensure_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
         """Create or update the consumer on one stream. A consumer that exists keeps its place."""

@@ -62,6 +62,7 @@ class StreamRegistry:
         self._connection = connection
         self._patterns: dict[str, str] = {}  # pattern → stream, of the streams met so far
         self._by_subject: dict[str, str] = {}  # bounded: topics are many
+        self._configs: dict[str, StreamConfig] = {}  # of the streams that were ensured here
 
     async def ensure(self, config: StreamConfig) -> None:
         """Create the stream or update it to ``config``; see ``Transport.ensure_stream``."""
@@ -73,9 +74,29 @@ class StreamRegistry:
                 if exc.err_code != STREAM_NAME_IN_USE:
                     raise
                 await self._update(config, wanted)
+        self._configs[config.name] = config
         self._by_subject.clear()
         self._patterns = {p: name for p, name in self._patterns.items() if name != config.name}
         self._patterns.update(dict.fromkeys(config.subjects, config.name))
+
+    async def restore(self, stream: str) -> None:
+        """Make a stream anew that was ensured here and has been deleted since; one that is there stays as it is.
+
+        Raises:
+            TransportUnavailableError: the engine did not answer.
+        """
+        config = self._configs.get(stream)
+        if config is None:
+            return
+        with translated(f"stream {stream}"):
+            try:
+                await self._connection.api(f"STREAM.INFO.{stream}")
+                return
+            except ApiError as exc:
+                if exc.err_code != STREAM_NOT_FOUND:
+                    raise
+        logger.warning("stream is gone, making it anew: %s", stream)
+        await self.ensure(config)
 
     async def _update(self, config: StreamConfig, wanted: Mapping[str, Any]) -> None:
         data = await self._connection.api(f"STREAM.INFO.{config.name}")

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final, Self
 
 import msgspec
 
 from gbe.envelope import Envelope
-from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
+from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
 from gbe.subjects import check_pattern, check_subject
 from gbe.transport.base import (
@@ -44,6 +44,7 @@ MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
+_RESTORE_TIMEOUT: Final = 1.0
 
 
 class _Purged(msgspec.Struct):
@@ -152,15 +153,27 @@ class NatsTransport(Transport):
             headers += (
                 f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
             )
-            first = await self._publisher.publish(Publication(envelope, target, headers, deadline), None)
+            publication, batch_key = Publication(envelope, target, headers, deadline), None
         else:
+            publication = Publication(envelope, subject, headers, deadline)
             batch_key = stream if self._config.group_commit else None
-            first = await self._publisher.publish(Publication(envelope, subject, headers, deadline), batch_key)
+        try:
+            first = await self._publisher.publish(publication, batch_key)
+        except TransportUnavailableError:
+            await self._restore(stream)  # for those that follow
+            raise
         if first and idempotency_key is not None:
             stored = await self._history.at(stream, first)
             if stored is not None:
                 return stored.envelope.id
         return id
+
+    async def _restore(self, stream: str) -> None:
+        """Make a stream anew that was deleted; best effort, since its caller has waited long enough."""
+        if self._connection.is_connected:
+            with suppress(TransportError, TimeoutError):
+                async with asyncio.timeout(_RESTORE_TIMEOUT):
+                    await self._streams.restore(stream)
 
     async def _stream_of(self, subject: str, seconds: float) -> str:
         try:
