@@ -362,6 +362,9 @@ KEYS: Final[tuple[Key, ...]] = (
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
+_TABLES: Final = ("streams", "tasks", "events")
+"""Keys of the file alone, with entries that users name."""
+
 _STREAM_KEYS: Final[dict[str, str]] = {
     "name": "text",
     "subjects": "list",
@@ -428,6 +431,7 @@ class Settings:
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
     tasks: Mapping[str, Mapping[str, object]]
+    events: Mapping[str, str | None]
     worker: WorkerConfig
     sweeper: SweeperConfig
     values: Mapping[str, object]
@@ -477,6 +481,7 @@ def load(
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     streams: list[Mapping[str, Any]] | None = None
     tasks: Mapping[str, Mapping[str, object]] = {}
+    events: Mapping[str, str | None] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
@@ -484,6 +489,8 @@ def load(
             streams = _stream_tables(value, source)
         elif name == "tasks":
             tasks = _task_tables(value, source)
+        elif name == "events":
+            events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
     for key, text in _from_environment(os.environ if environment is None else environment):
@@ -491,7 +498,7 @@ def load(
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams, tasks)
+    return _compose(values, streams, tasks, events)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -522,10 +529,10 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
         name = f"{prefix}{raw}".replace("-", "_")
         if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
             flat |= _flatten(value or {}, f"{name}.", source)
-        elif name in _BY_NAME or name in ("streams", "tasks"):
+        elif name in _BY_NAME or name in _TABLES:
             flat[name] = value
         else:
-            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams', 'tasks'])}")
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, *_TABLES])}")
     return flat
 
 
@@ -579,10 +586,21 @@ def _task_tables(value: object, source: str) -> dict[str, Mapping[str, object]]:
     return tables
 
 
+def _event_table(value: object, source: str) -> dict[str, str | None]:
+    """The events of the file: pattern to ``MODULE:TYPE``, or to nothing for events of any shape."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: events: expected patterns, each with MODULE:TYPE, or with nothing")
+    for pattern, target in value.items():
+        if not isinstance(pattern, str) or not (target is None or isinstance(target, str)):
+            raise ConfigError(f"{source}: events.{pattern}: expected MODULE:TYPE, or nothing for events of any shape")
+    return dict(value)
+
+
 def _compose(
     values: Mapping[str, object],
     stream_tables: list[Mapping[str, Any]] | None,
     tasks: Mapping[str, Mapping[str, object]],
+    events: Mapping[str, str | None],
 ) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
@@ -638,6 +656,7 @@ def _compose(
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, stream_tables),
         tasks=tasks,
+        events=events,
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
         values=values,

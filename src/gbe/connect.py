@@ -1,15 +1,18 @@
 """Opens what the configuration names: transport, state store and object store, for every program of gbe."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
 from gbe.config import Settings
 from gbe.errors import ConfigError
+from gbe.imports import imported
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
+from gbe.schemas.events.base import Event
+from gbe.schemas.events.registry import EventRegistry
 from gbe.state import open as state
 from gbe.state.base import StateStore
 from gbe.tasks.backend import Backend
@@ -49,6 +52,21 @@ async def open_state(settings: Settings) -> StateStore:
         case _:
             nats = settings.nats_config(urls=tuple(settings.state_engine.split(",")))
     return await state.open_nats(nats, settings.state, replicas=settings.state_replicas)
+
+
+def event_registry(configured: Mapping[str, str | None]) -> EventRegistry:
+    """The schemas of gbe and those of the ``events`` section: ``MODULE:TYPE`` by pattern.
+
+    Raises:
+        ConfigError: there is no such type, or it cannot be an event's.
+    """
+    registry = EventRegistry()
+    for pattern, target in configured.items():
+        kind = Event if target is None else imported(target, f"events.{pattern}")
+        if not isinstance(kind, type):
+            raise ConfigError(f"events.{pattern}: {target} is no type")
+        registry.register(pattern, kind)
+    return registry
 
 
 class Connections:
