@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_transport, task_client
+from gbe.connect import event_registry, open_transport, task_client
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -142,6 +142,7 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
+            events=event_registry(settings.events),
         )
         settle()
         await serve(application, sockets, stop)

@@ -9,6 +9,7 @@ from prometheus_client import Counter
 
 from gbe import metrics
 from gbe.errors import NotifyError, TransportError
+from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
@@ -34,6 +35,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.schemas.events.registry import EventRegistry
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -156,11 +158,13 @@ def build_application(
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
     tasks: TaskClient | None = None,
+    events: EventRegistry | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
+        events: schemas behind ``/v1/events``; those of gbe by default.
         tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
@@ -175,5 +179,6 @@ def build_application(
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
             tasks=tasks,
+            events=EventPublisher(transport, namespace, events),
         )
     )

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
+from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
@@ -24,6 +25,7 @@ class Services:
     history: History
     visitors: Visitors
     tasks: TaskClient | None = None
+    events: EventPublisher | None = None
     started: float = field(default_factory=time.time)
 
 
