@@ -18,15 +18,13 @@ def apis(services: Services) -> App:
     endpoints: list[Endpoint] = []
     parts: list[Part] = []
     if services.tasks is not None:
-        endpoints += task_endpoints(services.tasks)
+        endpoints += task_endpoints(services.tasks, services.events)
         parts.append(task_part())
-    if services.events is not None:
-        endpoints += event_endpoints(services.events)
-        parts.append(event_part())
+    endpoints += event_endpoints(services.events)
+    parts.append(event_part())
 
     async def openapi(_request: Request) -> Response:
         return answer(200, document(parts))
 
-    if parts:
-        endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
+    endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
     return api(endpoints, Access(services.http.api_token, services.notify.behind_proxy))

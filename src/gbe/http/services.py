@@ -24,8 +24,8 @@ class Services:
     hub: Hub
     history: History
     visitors: Visitors
+    events: EventPublisher
     tasks: TaskClient | None = None
-    events: EventPublisher | None = None
     started: float = field(default_factory=time.time)
 
 
