@@ -7,23 +7,13 @@ import httpx
 import msgspec
 import pytest
 
-from gbe.config import default_streams
 from gbe.events.cloudevents import encode_header, to_structured
 from gbe.http.app import build_application
-from gbe.notify.config import NotifyConfig
 from gbe.transport.memory import MemoryTransport
 
 CHANGE = {"actor": "ann", "action": "update", "target": "invoice/17"}
 PATH = "/v1/events/events.audit.change"
 ATTRIBUTES = {"specversion": "1.0", "id": "A-1", "source": "/billing", "type": "com.example.change"}
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[MemoryTransport]:
-    async with MemoryTransport() as transport:
-        for stream in default_streams("gbe", NotifyConfig()):
-            await transport.ensure_stream(stream)
-        yield transport
 
 
 @pytest.fixture

@@ -1,23 +1,11 @@
 """The typed publisher: checks first, then stores."""
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 
-from gbe.config import default_streams
 from gbe.errors import InvalidEventError, InvalidSubjectError, PayloadTooLargeError, UnknownEventError
 from gbe.events.publisher import EventPublisher
-from gbe.notify.config import NotifyConfig
 from gbe.transport.memory import MemoryTransport
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[MemoryTransport]:
-    async with MemoryTransport() as transport:
-        for stream in default_streams("gbe", NotifyConfig()):
-            await transport.ensure_stream(stream)
-        yield transport
 
 
 @pytest.fixture
