@@ -378,10 +378,11 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
 )
-_TABLES: Final = ("streams", "tasks", "schedules")
-"""What the file has beside the keys."""
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
+_TABLES: Final = ("streams", "tasks", "schedules", "events")
+"""Keys of the file alone, with entries that users name."""
+
 _STREAM_KEYS: Final[dict[str, str]] = {
     "name": "text",
     "subjects": "list",
@@ -448,6 +449,7 @@ class Settings:
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
     tasks: Configured
+    events: Mapping[str, str | None]
     worker: WorkerConfig
     sweeper: SweeperConfig
     schedules: Mapping[str, Mapping[str, Any]]
@@ -524,6 +526,7 @@ class _InFile:
     streams: list[Mapping[str, Any]] | None
     tasks: Mapping[str, Mapping[str, object]]
     schedules: Mapping[str, Mapping[str, Any]]
+    events: Mapping[str, str | None]
 
 
 def _read_file(file: Path | None) -> _InFile:
@@ -531,6 +534,7 @@ def _read_file(file: Path | None) -> _InFile:
     streams: list[Mapping[str, Any]] | None = None
     tasks: Mapping[str, Mapping[str, object]] = {}
     schedules: Mapping[str, Mapping[str, Any]] = {}
+    events: Mapping[str, str | None] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
@@ -540,9 +544,11 @@ def _read_file(file: Path | None) -> _InFile:
             tasks = _task_tables(value, source)
         elif name == "schedules":
             schedules = _schedule_tables(value, source)
+        elif name == "events":
+            events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    return _InFile(values, streams, tasks, schedules)
+    return _InFile(values, streams, tasks, schedules, events)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -650,6 +656,16 @@ def _schedule_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]
     return tables
 
 
+def _event_table(value: object, source: str) -> dict[str, str | None]:
+    """The events of the file: pattern to ``MODULE:TYPE``, or to nothing for events of any shape."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: events: expected patterns, each with MODULE:TYPE, or with nothing")
+    for pattern, target in value.items():
+        if not isinstance(pattern, str) or not (target is None or isinstance(target, str)):
+            raise ConfigError(f"{source}: events.{pattern}: expected MODULE:TYPE, or nothing for events of any shape")
+    return dict(value)
+
+
 def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
@@ -705,6 +721,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
         streams=_streams(namespace, notify, in_file.streams),
         tasks=Configured(in_file.tasks),
+        events=in_file.events,
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
         schedules=in_file.schedules,

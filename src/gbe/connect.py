@@ -1,6 +1,6 @@
 """Opens what the configuration names: transport, state store and object store, for every program of gbe."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
@@ -11,6 +11,7 @@ from gbe.deadletters.letters import DeadLetters
 from gbe.deadletters.names import LetterNames
 from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
+from gbe.imports import imported
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
@@ -18,6 +19,8 @@ from gbe.redis.config import RedisConfig
 from gbe.schedules.client import ScheduleClient
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.observer import ScheduleObserver
+from gbe.schemas.events.base import Event
+from gbe.schemas.events.registry import EventRegistry
 from gbe.starters import TargetStarter
 from gbe.state import open as state
 from gbe.state.base import StateStore
@@ -59,6 +62,21 @@ async def open_state(settings: Settings) -> StateStore:
         case _:
             nats = settings.nats_config(urls=tuple(settings.state_engine.split(",")))
     return await state.open_nats(nats, settings.state, replicas=settings.state_replicas)
+
+
+def event_registry(configured: Mapping[str, str | None]) -> EventRegistry:
+    """The schemas of gbe and those of the ``events`` section: ``MODULE:TYPE`` by pattern.
+
+    Raises:
+        ConfigError: there is no such type, or it cannot be an event's.
+    """
+    registry = EventRegistry()
+    for pattern, target in configured.items():
+        kind = Event if target is None else imported(target, f"events.{pattern}")
+        if not isinstance(kind, type):
+            raise ConfigError(f"events.{pattern}: {target} is no type")
+        registry.register(pattern, kind)
+    return registry
 
 
 class Connections:

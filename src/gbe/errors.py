@@ -46,6 +46,9 @@ GbeError
 │   ├── InvalidScheduleError           a setting that cannot be; names the field; nothing was written
 │   ├── ScheduleNotFoundError          no schedule has that name
 │   └── ScheduleConflictError          the name is taken, or the file defines it
+├── EventError
+│   ├── UnknownEventError              no schema covers that subject
+│   └── InvalidEventError              an event that its schema refuses; names the field; nothing was stored
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -339,6 +342,29 @@ class ScheduleNotFoundError(ScheduleError, LookupError):
 
 class ScheduleConflictError(ScheduleError):
     """What is there already does not allow it; the text says what to do."""
+
+
+class EventError(GbeError):
+    """Base of what the events domain raises."""
+
+
+class UnknownEventError(EventError, LookupError):
+    """Nobody has said what events of that subject look like."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(
+            f"no schema covers the event subject {subject[:80]!r}: "
+            "name it in the configuration (events:) or register it"
+        )
+
+
+class InvalidEventError(EventError, ValueError):
+    """An event is not what the schema of its subject says. Nothing was stored."""
+
+    def __init__(self, subject: str, field: str, reason: str) -> None:
+        self.subject, self.field, self.reason = subject, field, reason
+        super().__init__(f"event {subject[:80]}: {field}: {reason}" if field else f"event {subject[:80]}: {reason}")
 
 
 class NotifyError(GbeError):

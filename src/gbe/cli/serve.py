@@ -17,7 +17,7 @@ from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import dead_letters, open_transport, schedule_client, task_client
+from gbe.connect import dead_letters, event_registry, open_transport, schedule_client, task_client
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
@@ -152,6 +152,7 @@ async def _serve_http(
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
+            events=event_registry(settings.events),
         )
         settle()
         await serve(application, sockets, stop)

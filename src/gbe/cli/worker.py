@@ -1,14 +1,12 @@
 """``gbe worker`` and ``gbe sweeper``."""
 
 import asyncio
-import importlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Final
 
 import gbe
@@ -19,9 +17,11 @@ from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
+from gbe.imports import imported
 from gbe.metrics import SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
+from gbe.workforce import Workforce
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +36,9 @@ def load_app(target: str) -> App:
     Raises:
         ConfigError: there is no such module or attribute, or it is no ``gbe.App``.
     """
-    module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ConfigError(f"{target!r}: expected MODULE:APP, such as myproject.tasks:app")
-    directory = str(Path.cwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as exc:
-        if exc.name is not None and not module_name.startswith(exc.name):
-            raise  # found, and it imports something that is not there: its traceback says where
-        raise ConfigError(f"there is no module {module_name} in {directory} or where Python looks") from None
-    app = getattr(module, attribute, None)
+    app = imported(target, "expected MODULE:APP, such as myproject.tasks:app")
     if not isinstance(app, App):
-        raise ConfigError(f"{target}: {attribute} is no gbe.App")
+        raise ConfigError(f"{target} is no gbe.App")
     return app
 
 
@@ -86,19 +74,20 @@ async def _work(app: App, config: WorkerConfig) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with app:
-        worker = await app.worker(config, TaskMetrics())
-        names = ", ".join(worker.types)
-        print(  # noqa: T201  a program's own words
-            f"gbe {gbe.__version__} worker {worker.name}\n"
-            f"  types        {names}\n"
-            f"  concurrency  {config.concurrency}\n"
-            "  stop         Ctrl-C",
-            file=sys.stderr,
-            flush=True,
-        )
+        workforce = await app.workforce(config, TaskMetrics())
+        print(_greeting(app, workforce, config), file=sys.stderr, flush=True)  # noqa: T201  a program's own words
         settle()
         async with in_background(follow_file(app.settings, stop), "gbe.configuration"):
-            await worker.run(stop)
+            await workforce.run(stop)
+
+
+def _greeting(app: App, workforce: Workforce, config: WorkerConfig) -> str:
+    lines = [f"gbe {gbe.__version__} worker" + (f" {workforce.tasks.name}" if workforce.tasks is not None else "")]
+    if workforce.tasks is not None:
+        lines += [f"  types        {', '.join(workforce.tasks.types)}", f"  concurrency  {config.concurrency}"]
+    if app.handlers:
+        lines.append(f"  handlers     {', '.join(f'{one.pattern} ({one.group})' for one in app.handlers)}")
+    return "\n".join([*lines, "  stop         Ctrl-C"])
 
 
 def supervise(arguments: list[str], processes: int, grace: float, metrics_at: str | None = None) -> int:

@@ -6,8 +6,10 @@ from starlette.responses import Response
 from gbe.http.api import Access, Endpoint, answer, api
 from gbe.http.asgi import App
 from gbe.http.deadletters import deadletter_endpoints
+from gbe.http.events import event_endpoints
 from gbe.http.openapi import Part, document
 from gbe.http.openapi_deadletters import deadletter_part
+from gbe.http.openapi_events import event_part
 from gbe.http.openapi_schedules import schedule_part
 from gbe.http.openapi_tasks import task_part
 from gbe.http.schedules import schedule_endpoints
@@ -20,7 +22,7 @@ def apis(services: Services) -> App:
     endpoints: list[Endpoint] = []
     parts: list[Part] = []
     if services.tasks is not None:
-        endpoints += task_endpoints(services.tasks)
+        endpoints += task_endpoints(services.tasks, services.events)
         parts.append(task_part())
     if services.dead_letters is not None:
         endpoints += deadletter_endpoints(services.dead_letters)
@@ -28,10 +30,11 @@ def apis(services: Services) -> App:
     if services.schedules is not None:
         endpoints += schedule_endpoints(services.schedules)
         parts.append(schedule_part())
+    endpoints += event_endpoints(services.events)
+    parts.append(event_part())
 
     async def openapi(_request: Request) -> Response:
         return answer(200, document(parts))
 
-    if parts:
-        endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
+    endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
     return api(endpoints, Access(services.http.api_token, services.notify.behind_proxy))

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import NotifyError, TransportError
+from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
@@ -36,6 +37,7 @@ from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
 from gbe.schedules.client import ScheduleClient
+from gbe.schemas.events.registry import EventRegistry
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -160,11 +162,13 @@ def build_application(
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
+    events: EventRegistry | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
+        events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, dead_letters: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
@@ -181,5 +185,6 @@ def build_application(
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,
+            events=EventPublisher(transport, namespace, events),
         )
     )

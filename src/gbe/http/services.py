@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from gbe.deadletters.letters import DeadLetters
+from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
@@ -25,6 +26,7 @@ class Services:
     hub: Hub
     history: History
     visitors: Visitors
+    events: EventPublisher
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None
