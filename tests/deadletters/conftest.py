@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from tests.engines import NatsProcess
 from tests.redis_engines import RedisCluster, RedisProcess
@@ -21,8 +22,7 @@ from gbe.deadletters.redrive import Outcome, Redrive
 from gbe.lifecycle.names import TaskNames
 from gbe.notify.config import NotifyConfig
 from gbe.redis.config import RedisConfig
-from gbe.schemas import audit
-from gbe.schemas.audit import AuditChange
+from gbe.schemas.events.audit import AuditChange
 from gbe.state.base import StateConfig, StateStore
 from gbe.state.memory import MemoryRecords, MemoryStateStore
 from gbe.state.nats.store import NatsStateStore
@@ -122,7 +122,8 @@ class Desk:
 
     async def audited(self) -> list[AuditChange]:
         """Every audit event of the namespace."""
-        return [audit.decode(message.envelope.payload) for message in await self.transport.read(self.names.audit)]
+        stored = await self.transport.read(self.names.audit)
+        return [msgspec.json.decode(message.envelope.payload, type=AuditChange) for message in stored]
 
 
 OpenDesk = Callable[..., Awaitable[Desk]]

@@ -3,12 +3,13 @@
 import hashlib
 from typing import Any
 
+import msgspec
+
 from gbe.clock import Clock, SystemClock
 from gbe.deadletters.names import LetterNames
 from gbe.deadletters.record import LetterRecord
 from gbe.ids import encode_ulid
-from gbe.schemas import audit
-from gbe.schemas.audit import AuditChange
+from gbe.schemas.events.audit import AuditChange
 from gbe.transport.base import Transport
 
 
@@ -44,7 +45,6 @@ class Audit:
         digest = hashlib.blake2b(f"{record.id} {action} {number}".encode(), digest_size=16).digest()
         about = {"subject": record.subject, "group": record.group, "fingerprint": record.fingerprint}
         change = AuditChange(
-            v=audit.VERSION,
             ts=self._clock.now_ms(),
             id=encode_ulid(int.from_bytes(digest[:6]), int.from_bytes(digest[6:])),
             actor=actor,
@@ -53,4 +53,5 @@ class Audit:
             before=before,
             after={**after, **about},
         )
-        await self._transport.publish(self._names.audit, audit.encode(change), idempotency_key=f"audit {change.id}")
+        payload = msgspec.json.encode(change)
+        await self._transport.publish(self._names.audit, payload, idempotency_key=f"audit {change.id}")
