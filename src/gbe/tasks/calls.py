@@ -93,7 +93,8 @@ class CommandCall(_Call):
         assert process.stderr is not None  # noqa: S101
 
         async def write(stream: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # a program may end without reading; where its pipe is closed already, uvloop says RuntimeError
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError, RuntimeError):
                 stream.write(given)
                 await stream.drain()
             stream.close()
