@@ -255,7 +255,8 @@ def test_the_configuration_file_is_followed(shell: Shell) -> None:
             assert greeting() == "hello you"
             file.write_text('tasks: {greet: {command: [echo, "good day {name}"], max_retries: 6}}')
             until_retries_are(6)
-            shell.until_logged("task types changed by the configuration: greet", times=4)
-            assert greeting() == "good day you"
+            deadline = time.monotonic() + 30
+            while greeting() != "good day you":  # the worker may be a moment behind the service
+                assert time.monotonic() < deadline, (shell.folder / "log").read_text()
         finally:
             file.unlink(missing_ok=True)
