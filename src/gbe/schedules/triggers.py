@@ -117,10 +117,12 @@ class EventTriggers:
             self._listening[name] = (record, task)
 
     async def _end(self, names: list[str]) -> None:
-        tasks = [self._listening.pop(name)[1] for name in names if name in self._listening]
-        for task in tasks:
+        tasks = {name: self._listening[name][1] for name in names if name in self._listening}
+        for task in tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        for name in tasks:  # not before: what is being closed still listens
+            self._listening.pop(name, None)
 
     async def _listen(self, record: ScheduleRecord) -> None:
         pattern = self._names.pattern(record.definition.event or "")
