@@ -28,6 +28,10 @@ GbeError
 │   ├── ObjectStoreRefusedError        no such bucket, wrong credentials, a folder that cannot be written
 │   ├── InvalidObjectNameError         a name or reference that the rules forbid
 │   └── ObjectTooLargeError            over the limit; sizes in bytes
+├── ArchiveError
+│   ├── ArchiveUnavailableError        a sink's fault: the same batch is written again, nothing was acknowledged
+│   ├── ArchiveRefusedError            a wrong password, a missing permission or table, contents that differ
+│   └── ArchiveQueryError              a query, a time range or a replay that cannot be done as asked
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
@@ -208,6 +212,22 @@ class ObjectTooLargeError(ObjectError):
     def __init__(self, size: int, limit: int) -> None:
         self.size, self.limit = size, limit
         super().__init__(f"object of {size} bytes is over the limit of {limit} bytes")
+
+
+class ArchiveError(GbeError):
+    """Base of what the archive raises."""
+
+
+class ArchiveUnavailableError(ArchiveError):
+    """A sink did not answer, or not as it should; writing the same batch again is safe."""
+
+
+class ArchiveRefusedError(ArchiveError):
+    """A sink cannot be used as configured: wrong credentials, a missing permission, contents that differ."""
+
+
+class ArchiveQueryError(ArchiveError):
+    """A query, a time range or a replay that cannot be done as asked; the text says why."""
 
 
 class EngineError(GbeError):
