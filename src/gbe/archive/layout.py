@@ -86,9 +86,9 @@ def folder(root: str, subject: str, day: str | None = None) -> str:
     return whole if day is None else f"{whole}/dt={day}"
 
 
-def data_name(batch: Batch, format: str) -> str:
+def data_name(batch: Batch, extension: str) -> str:
     """The name of a batch's file: the same for the same batch."""
-    return f"{folder(DATA, batch.subject, batch.day)}/{_padded(batch.first)}_{_padded(batch.last)}.{format}"
+    return f"{folder(DATA, batch.subject, batch.day)}/{_padded(batch.first)}_{_padded(batch.last)}.{extension}"
 
 
 def manifest_name(subject: str, day: str, chunk: int) -> str:
