@@ -324,7 +324,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "group": ("text", "The consumer group; archives of different groups are independent."),
             "url": (
                 "text",
-                "A folder, or `s3://BUCKET/PREFIX`; by default the folder `archive` in the data directory.",
+                "A folder or `s3://BUCKET/PREFIX`; by default the folder `archive` in the data directory.",
             ),
             "endpoint": ("text", "As `objects.endpoint`, which counts if this is not given."),
             "region": ("text", "As `objects.region`."),

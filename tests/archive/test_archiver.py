@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import Deployment, deployment, engine  # noqa: F401  fixtures
+from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.archive import files, rows
@@ -92,7 +92,7 @@ class Archive:
 
 
 @pytest.fixture
-def archive(deployment: Deployment) -> Archive:  # noqa: F811
+def archive(deployment: Deployment) -> Archive:
     return Archive(deployment)
 
 

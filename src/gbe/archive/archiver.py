@@ -315,9 +315,8 @@ class Archiver:
         if self._short[found.subject] < _TRIES:
             raise ArchiveError(f"{len(missing)} messages of {found.subject} are not in the stream; looking again")
         self._short.pop(found.subject)
-        await self._alert(
-            found.subject, f"{len(missing)} messages of {found.subject} were removed before they were archived"
-        )
+        error = f"{len(missing)} messages of {found.subject} were removed before they were archived"
+        await self._alert(found.subject, error)
         for position in missing:
             await _quietly(found.held.pop(position)[1].ack())
 

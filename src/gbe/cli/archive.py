@@ -67,9 +67,8 @@ def show_status(settings: Settings, *, json: bool) -> None:
         table = Table("subject", "messages", "payload", "confirmed", "", box=None, pad_edge=False)
         for subject, point in sorted(points.items()):
             under_way = "" if point.borders is None else f"{point.borders.messages} under way"
-            table.add_row(
-                subject, str(point.messages), f"{point.payload_bytes} B", str(point.position or ""), under_way
-            )
+            position = "" if point.position is None else str(point.position)
+            table.add_row(subject, str(point.messages), f"{point.payload_bytes} B", position, under_way)
         _print_table(table)
         for pattern, lag in lags.items():
             age = "" if lag.oldest_age is None else f", the oldest for {lag.oldest_age:.0f} s"
