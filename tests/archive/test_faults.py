@@ -1,16 +1,17 @@
-"""Archivers under kill -9, in front of an S3 server that stops, cuts and is late: the archived set is the published set.
+"""Archivers under kill -9 before an S3 server that stops, cuts and is late: what was published is archived, once.
 
 Small sizes; ``python -m chaos.archive`` is the same at full size.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 from tests.archive.processes import ArchiverProcess, archived, verdict
-from tests.proxy import TcpProxy
+from tests.archive.s3_faults import FaultyS3, Mode
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
 from tests.tasks.conftest import ENGINES, Deployment
 from tests.waiting import eventually
@@ -19,7 +20,8 @@ from gbe.objects.config import ObjectsConfig
 
 pytestmark = pytest.mark.fault
 
-MESSAGES = 1500
+MESSAGES = 1000
+MODES: Final[Sequence[Mode]] = ("well", "503", "cut", "late", "500")
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +47,7 @@ async def test_archivers_are_killed_while_the_sink_misbehaves(
     chance = random.Random(17)
     transport = (await deployment.backend()).transport
     subjects = [f"f.events.audit.{name}" for name in ("change", "access", "login")]
-    async with TcpProxy(int(s3.endpoint.rpartition(":")[2]), "http") as proxy:
+    async with FaultyS3(int(s3.endpoint.rpartition(":")[2])) as proxy:
         place = ObjectsConfig(
             url=f"s3://{BUCKET}/{tmp_path.name}",
             endpoint=s3.endpoint,
@@ -67,19 +69,16 @@ async def test_archivers_are_killed_while_the_sink_misbehaves(
         publishing = asyncio.create_task(publish())
         process = start()
         try:
-            for number in range(5):
+            for number in range(len(MODES)):
                 await asyncio.sleep(chance.uniform(0.3, 1.5))
-                match number:
-                    case 1:
-                        proxy.cut()
-                    case 2:
-                        proxy.stall()
-                    case 3:
-                        await asyncio.to_thread(deployment.engine.crash)
+                proxy.mode = MODES[number]
+                if number == 3:
+                    await asyncio.to_thread(deployment.engine.crash)
                 await asyncio.to_thread(process.kill)
                 process = start()
-            proxy.heal()
+            proxy.mode = "well"
             published = await publishing
+            published += await publish()  # for the last archiver alone
             await eventually(lambda: archived(place, published), "all is archived", within=90, interval=0.5)
             assert await asyncio.to_thread(process.stop) == 0
         finally:
