@@ -109,7 +109,7 @@ async def run(deployment: Deployment, s3: S3Process, folder: Path, arguments: ar
             published = publishing.result()
             say(f"{len(published)} events published, {arguments.kills} kills; waiting for the archive")
             deadline = time.monotonic() + _PATIENCE
-            while len(await ids(place)) < len(published) and time.monotonic() < deadline:
+            while len(await ids(place)) < len(published) and time.monotonic() < deadline:  # noqa: ASYNC110
                 await asyncio.sleep(2.0)
         finally:
             trimming.cancel()
