@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final
 
 import psutil
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
-from benchmarks.bench_consume import fill
+from benchmarks.bench_consume import fill, raw_fetch
 from benchmarks.engines import PAYLOAD, Bench, CpuMeter, bench
 from benchmarks.harness import Options, Row, Sample, alternate, say
 from gbe.archive.archiver import Archiver
@@ -33,8 +32,6 @@ NAME: Final = "archive"
 LEAST_RATIO: Final = 0.7
 SUBJECT: Final = "bench.events.audit.change"
 STREAM: Final = "bench-audit"
-BATCH: Final = 100
-MAX_INFLIGHT: Final = 1000
 
 
 class _Counter:
@@ -77,7 +74,7 @@ async def run(options: Options) -> list[Row]:
                 return await _ours(on, state, f"group{number}", options.directory / f"out{number}", messages)
 
             async def raw() -> Sample:
-                return await _raw(on, f"raw{next(numbers)}", messages)
+                return await raw_fetch(on, f"raw{next(numbers)}", messages, SUBJECT, STREAM)
 
             mine, theirs = await alternate(options.runs, ours, raw)
     row = Row(
@@ -127,24 +124,3 @@ async def _until(condition: "Callable[[], bool | Awaitable[bool]]") -> None:
         if found if isinstance(found, bool) else await found:
             return
         await asyncio.sleep(0.02)
-
-
-async def _raw(on: Bench, name: str, messages: int) -> Sample:
-    jetstream = on.raw.jetstream()
-    config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=MAX_INFLIGHT
-    )
-    meter = CpuMeter(on.engine.pid)
-    started = time.perf_counter()
-    received = 0
-    subscription = await jetstream.pull_subscribe(SUBJECT, durable=name, stream=STREAM, config=config)
-    while received < messages:
-        batch = await subscription.fetch(BATCH)
-        for msg in batch:
-            await msg.ack()
-        received += len(batch)
-    await on.raw.flush()
-    elapsed = time.perf_counter() - started
-    await subscription.unsubscribe()
-    await jetstream.delete_consumer(STREAM, name)
-    return Sample(messages / elapsed, meter.per_message(messages))

@@ -18,7 +18,7 @@ from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification
 from gbe.archive.verify import verify as verify_archive
-from gbe.cli.runtime import run, stop_on_signals
+from gbe.cli.runtime import run, stop_on_signals, until_stopped
 from gbe.cli.tasks import _print_table
 from gbe.config import Settings
 from gbe.connect import Connections, archive_folder, archiver
@@ -39,15 +39,8 @@ async def _archive(settings: Settings) -> None:
     stop_on_signals(stop, _STOP_SIGNALS)
     async with Connections(settings) as connections:
         one = archiver(settings, connections.backend)
-        archiving = asyncio.create_task(one.run(), name="gbe.archiver")
         print(f"gbe {gbe.__version__} archiver {one.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({archiving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        archiving.cancel()
-        for result in await asyncio.gather(archiving, stopped, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        await until_stopped(one.run(), stop)
 
 
 def show_status(settings: Settings, *, json: bool) -> None:
