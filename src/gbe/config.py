@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from gbe.archive.config import ArchiveConfig
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
@@ -34,7 +35,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper")
+ROLES: Final = ("http", "sweeper", "archiver")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -165,8 +166,8 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper"),
-        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks.",
+        ("http", "sweeper", "archiver"),
+        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `archiver` fills the archive.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -316,6 +317,34 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "archive",
+        ArchiveConfig,
+        {
+            "subjects": ("list", "Patterns of what is archived, without the namespace."),
+            "group": ("text", "The consumer group; archives of different groups are independent."),
+            "url": (
+                "text",
+                "A folder or `s3://BUCKET/PREFIX`; by default the folder `archive` in the data directory.",
+            ),
+            "endpoint": ("text", "As `objects.endpoint`, which counts if this is not given."),
+            "region": ("text", "As `objects.region`."),
+            "access_key_id": ("text", "As `objects.access_key_id`."),
+            "secret_access_key": ("text", "As `objects.secret_access_key`."),
+            "format": ("text", "Of the files: `jsonl.gz`."),
+            "batch_size": ("integer", "Messages in one file, at most."),
+            "batch_bytes": ("size", "Payload in one file, at most."),
+            "batch_timeout": ("duration", "How long a message may wait for its batch to be full."),
+            "ack_timeout": ("duration", "A dead archiver's messages are delivered again after it."),
+            "retry_backoff": ("duration", "First pause when a batch cannot be written; doubled at each further one."),
+            "retry_backoff_max": ("duration", "Longest pause."),
+            "lag_limit": ("duration", "An alert is raised when a message waits for longer."),
+            "report_every": ("duration", "Time between two reports."),
+            "term": ("duration", "Of the archivers' lease: a dead one is replaced within one and a quarter of it."),
+            "shutdown_timeout": ("duration", "For what is written last when an archiver stops."),
+            "retention": ("duration", "How long `gbe archive prune` leaves a day alone."),
+        },
+    ),
+    *_section(
         "http",
         HttpConfig,
         {
@@ -430,6 +459,7 @@ class Settings:
     tasks: Mapping[str, Mapping[str, object]]
     worker: WorkerConfig
     sweeper: SweeperConfig
+    archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
 
@@ -640,6 +670,7 @@ def _compose(
         tasks=tasks,
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
+        archive=ArchiveConfig(**section("archive")),
         values=values,
     )
 

@@ -28,10 +28,11 @@ GbeError
 │   ├── ObjectStoreRefusedError        no such bucket, wrong credentials, a folder that cannot be written
 │   ├── InvalidObjectNameError         a name or reference that the rules forbid
 │   └── ObjectTooLargeError            over the limit; sizes in bytes
-├── ArchiveError
-│   ├── ArchiveUnavailableError        a sink's fault: the same batch is written again, nothing was acknowledged
-│   ├── ArchiveRefusedError            a wrong password, a missing permission or table, contents that differ
-│   └── ArchiveQueryError              a query, a time range or a replay that cannot be done as asked
+├── ArchiveError                       an archive is not what it should be; the text names the file
+│   └── SinkError                      base of what a sink of the archive raises
+│       ├── SinkUnavailableError       the sink's fault: write the same batch again
+│       ├── SinkRefusedError           wrong credentials, no such bucket or table, a full disk: the text says what
+│       └── SinkConflictError          something else lies in a batch's place; nothing was overwritten
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
@@ -215,19 +216,27 @@ class ObjectTooLargeError(ObjectError):
 
 
 class ArchiveError(GbeError):
-    """Base of what the archive raises."""
+    """An archive, or a part of it, cannot be read or is not what it should be."""
 
 
-class ArchiveUnavailableError(ArchiveError):
-    """A sink did not answer, or not as it should; writing the same batch again is safe."""
+class SinkError(ArchiveError):
+    """Base of what a sink of the archive raises: the batch is not confirmed."""
 
 
-class ArchiveRefusedError(ArchiveError):
-    """A sink cannot be used as configured: wrong credentials, a missing permission, contents that differ."""
+class SinkUnavailableError(SinkError):
+    """The sink did not answer, or not as it should: writing the same batch again may succeed."""
 
 
-class ArchiveQueryError(ArchiveError):
-    """A query, a time range or a replay that cannot be done as asked; the text says why."""
+class SinkRefusedError(SinkError):
+    """The sink cannot be used as it is configured, or is full; an operator has to do something."""
+
+
+class SinkConflictError(SinkError):
+    """In the place of a batch lies something else. Nothing was overwritten."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name[:300]} is there already, and is another one: {reason}")
 
 
 class EngineError(GbeError):

@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import open_backend
+from gbe.connect import archiver, open_backend
+from gbe.metrics import ArchiveMetrics
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
 from gbe.transport.base import Transport
@@ -24,7 +25,11 @@ async def _sweeper(settings: Settings, backend: Backend) -> None:
     ).run()
 
 
-BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper}
+async def _archiver(settings: Settings, backend: Backend) -> None:
+    await archiver(settings, backend, ArchiveMetrics()).run()
+
+
+BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper, "archiver": _archiver}
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 
 

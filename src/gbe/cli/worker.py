@@ -14,7 +14,7 @@ from typing import Final
 import gbe
 from gbe import logs
 from gbe.app import App
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.runtime import run, settle, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
@@ -152,12 +152,5 @@ async def _sweep(settings: Settings) -> None:
         sweeper = Sweeper(
             backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
         )
-        sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        sweeping.cancel()
-        for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        await until_stopped(sweeper.run(), stop)

@@ -215,12 +215,13 @@ class Delivery(ABC):
         envelope: the message.
         attempt: 1 for the first delivery to this group, then 2, …
         group: the consumer group.
+        position: where the message lies in its stream.
     """
 
-    __slots__ = ("_settled", "attempt", "envelope", "group")
+    __slots__ = ("_settled", "attempt", "envelope", "group", "position")
 
-    def __init__(self, envelope: Envelope, attempt: int, group: str) -> None:
-        self.envelope, self.attempt, self.group = envelope, attempt, group
+    def __init__(self, envelope: Envelope, attempt: int, group: str, position: Position) -> None:
+        self.envelope, self.attempt, self.group, self.position = envelope, attempt, group, position
         self._settled = False
 
     @property

@@ -24,9 +24,9 @@ class PostgresConfig:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
-            raise ConfigError("the archive's database: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+            raise ConfigError("archive.url: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         if self.connect_timeout < 1 or self.statement_timeout < 1:
-            raise ConfigError("the archive's database: connect_timeout and statement_timeout are at least 1 second")
+            raise ConfigError("archive.url: connect_timeout and statement_timeout are at least 1 second")
 
     @property
     def shown(self) -> str:

@@ -13,33 +13,28 @@ from psycopg.conninfo import conninfo_to_dict
 from gbe.archive.postgres.config import PostgresConfig
 from gbe.archive.postgres.errors import translated
 from gbe.archive.postgres.migrations import LOCK, MIGRATIONS, VERSIONS
-from gbe.errors import ArchiveRefusedError
+from gbe.errors import SinkRefusedError
 
 logger = logging.getLogger(__name__)
 
 
-async def connect(config: PostgresConfig, *, read_only: bool = False) -> AsyncConnection:
+async def connect(config: PostgresConfig) -> AsyncConnection:
     """Open a connection; a commit on it is on the server's disk, whatever the server's default.
 
     Raises:
-        ArchiveUnavailableError, ArchiveRefusedError
+        SinkUnavailableError, SinkRefusedError
     """
-    with translated(f"archive {config.shown}"):
+    with translated(config.shown):
         settings: dict[str, Any] = {"application_name": "gbe-archive", "connect_timeout": round(config.connect_timeout)}
         given = conninfo_to_dict(config.url)
         words = [str(given.get("options") or ""), f"-c statement_timeout={round(config.statement_timeout * 1000)}"]
-        if read_only:
-            words.append("-c default_transaction_read_only=on")
         merged: dict[str, Any] = {**settings, **given, "options": " ".join(words).strip()}
-        async with asyncio.timeout(config.connect_timeout * 4):  # several addresses are tried one after the other
-            connection = await AsyncConnection.connect(**merged)
-        if not read_only:
-            # "off" would lose confirmed rows in a crash; remote_apply and the like are the operator's to choose
-            await connection.execute(
-                "SELECT set_config('synchronous_commit', 'on', false) "
-                "WHERE current_setting('synchronous_commit') = 'off'"
-            )
-            await connection.commit()
+        connection = await AsyncConnection.connect(**merged)
+        # "off" would lose confirmed rows in a crash; remote_apply and the like are the operator's to choose
+        await connection.execute(
+            "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        await connection.commit()
         return connection
 
 
@@ -47,7 +42,7 @@ async def migrate(connection: AsyncConnection) -> int:
     """Bring the table to this version of gbe, once, however many processes start together; returns the steps taken.
 
     Raises:
-        ArchiveRefusedError: the table was made by a newer gbe.
+        SinkRefusedError: the table was made by a newer gbe.
         psycopg.Error: the caller translates.
     """
     known = len(MIGRATIONS)
@@ -58,7 +53,7 @@ async def migrate(connection: AsyncConnection) -> int:
         await connection.execute(VERSIONS)
         version = await _version(connection)
         if version > known:
-            raise ArchiveRefusedError(
+            raise SinkRefusedError(
                 f"the table gbe_archive is of version {version}, and this gbe knows {known}: update gbe"
             )
         for number in range(version + 1, known + 1):
@@ -85,13 +80,13 @@ class Database:
 
     def __init__(self, config: PostgresConfig) -> None:
         self.config = config
-        self.where = f"archive {config.shown}"
+        self.where = config.shown
         self._connection: AsyncConnection | None = None
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def use(self) -> AsyncIterator[AsyncConnection]:
-        """The connection. Raises ``ArchiveUnavailableError`` and ``ArchiveRefusedError``."""
+        """The connection. Raises ``SinkUnavailableError`` and ``SinkRefusedError``."""
         async with self._lock:
             try:
                 with translated(self.where):

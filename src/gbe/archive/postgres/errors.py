@@ -7,13 +7,13 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from gbe.errors import ArchiveRefusedError, ArchiveUnavailableError
+from gbe.errors import SinkRefusedError, SinkUnavailableError
 
 _REFUSALS: Final = {  # what the server says to a client that may not come in; such errors carry no code
-    "password authentication failed": "check the user and the password in archive.postgres.url",
-    "no password supplied": "put the password into archive.postgres.url",
+    "password authentication failed": "check the user and the password in archive.url",
+    "no password supplied": "put the password into archive.url",
     "no pg_hba.conf entry": "allow this host, user and database in pg_hba.conf",
-    "does not exist": "check the user and the database in archive.postgres.url, or create them",
+    "does not exist": "check the user and the database in archive.url, or create them",
     "permission denied": "grant what the message names",
 }
 
@@ -24,19 +24,21 @@ def translated(where: str) -> Iterator[None]:
     try:
         yield
     except errors.InsufficientPrivilege as exc:
-        raise ArchiveRefusedError(
-            f"{where}: {_plain(exc)}; grant it, or create the table as its owner: gbe archive ddl postgres"
+        raise SinkRefusedError(
+            f"{where}: {_plain(exc)}; grant it, or let the owner of the table run gbe archiver once"
         ) from exc
     except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as exc:
-        raise ArchiveRefusedError(f"{where}: {_plain(exc)}; the table of the archive is not as gbe made it") from exc
+        raise SinkRefusedError(f"{where}: {_plain(exc)}; the table of the archive is not as gbe made it") from exc
+    except (errors.DiskFull, errors.ReadOnlySqlTransaction) as exc:
+        raise SinkRefusedError(f"{where}: {_plain(exc)}; nothing is lost, the batch is written again") from exc
     except psycopg.OperationalError as exc:
         text = _plain(exc)
         for sign, advice in _REFUSALS.items():
             if exc.sqlstate is None and sign in text:
-                raise ArchiveRefusedError(f"{where}: {text}; {advice}") from exc
-        raise ArchiveUnavailableError(f"{where}: {text}") from exc
+                raise SinkRefusedError(f"{where}: {text}; {advice}") from exc
+        raise SinkUnavailableError(f"{where}: {text}") from exc
     except psycopg.Error as exc:
-        raise ArchiveUnavailableError(f"{where}: {_plain(exc)}") from exc
+        raise SinkUnavailableError(f"{where}: {_plain(exc)}") from exc
 
 
 def _plain(exc: psycopg.Error) -> str:

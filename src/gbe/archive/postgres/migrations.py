@@ -1,6 +1,5 @@
 """The table of the archive in PostgreSQL, as versioned steps: each is applied once, in one transaction, in order."""
 
-from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import Final, LiteralString
 
@@ -64,13 +63,3 @@ def partition_statement(day: date) -> str:
         f"CREATE TABLE IF NOT EXISTS {partition_name(day)} PARTITION OF {TABLE} "
         f"FOR VALUES FROM ('{day:%Y-%m-%d}') TO ('{after:%Y-%m-%d}')"
     )
-
-
-def script(today: date) -> Iterator[str]:
-    """All statements, for an operator who makes the table by hand; a week of partitions is an example to go on from."""
-    yield VERSIONS
-    for number, statements in enumerate(MIGRATIONS, 1):
-        yield from statements
-        yield f"INSERT INTO gbe_archive_migrations (version) VALUES ({number})"  # noqa: S608  a number of ours
-    for days in range(7):
-        yield partition_statement(today + timedelta(days=days))

@@ -61,8 +61,7 @@ class RedisDelivery(Delivery):
         entry_id: bytes,
         expires_at: float,
     ) -> None:
-        self.envelope, self.attempt, self.group = envelope, count, member.group
-        self._settled = False
+        super().__init__(envelope, count, member.group, wire.position_of(entry_id))
         self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
         self.expires_at = expires_at
 
