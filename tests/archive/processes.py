@@ -25,11 +25,12 @@ class ArchiverProcess:
     """``gbe archiver`` on a deployment's engine.
 
     Args:
+        place: where the archive is; a text is the URL of a database.
         endpoint: of the S3 server, as the archiver sees it.
     """
 
     def __init__(
-        self, deployment: Deployment, place: ObjectsConfig, endpoint: str, log: Path, *, batch_size: int = 100
+        self, deployment: Deployment, place: ObjectsConfig | str, endpoint: str, log: Path, *, batch_size: int = 100
     ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
@@ -38,10 +39,6 @@ class ArchiverProcess:
             "GBE_NAMESPACE": deployment.namespace,
             "GBE_STATE_BUCKET": deployment.namespace,
             "GBE_DATA_DIR": str(log.parent),
-            "GBE_ARCHIVE_URL": place.url,
-            "GBE_ARCHIVE_ENDPOINT": endpoint,
-            "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
-            "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
             "GBE_OBJECTS_TIMEOUT": "3s",
             "GBE_ARCHIVE_BATCH_SIZE": str(batch_size),
             "GBE_ARCHIVE_BATCH_TIMEOUT": "500ms",
@@ -50,6 +47,15 @@ class ArchiverProcess:
             "GBE_ARCHIVE_RETRY_BACKOFF": "100ms",
             "GBE_ARCHIVE_RETRY_BACKOFF_MAX": "500ms",
         }
+        if isinstance(place, str):
+            environment["GBE_ARCHIVE_URL"] = place
+        else:
+            environment |= {
+                "GBE_ARCHIVE_URL": place.url,
+                "GBE_ARCHIVE_ENDPOINT": endpoint,
+                "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
+                "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
+            }
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gbe.cli.main", "archiver"],

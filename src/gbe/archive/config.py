@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
+from gbe.archive.postgres.config import PostgresConfig, is_postgres_url
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.objects.config import ObjectsConfig
 from gbe.subjects import check_pattern, is_token
@@ -20,7 +21,8 @@ class ArchiveConfig:
     Attributes:
         subjects: patterns without the namespace.
         group: the consumer group; archives of different groups are independent of each other.
-        url: a folder, ``s3://BUCKET/PREFIX`` or ``memory``; ``None`` is the folder ``archive`` in the data directory.
+        url: a folder, ``s3://BUCKET/PREFIX``, ``postgresql://USER:PASSWORD@HOST/DATABASE`` or ``memory``; ``None`` is
+            the folder ``archive`` in the data directory.
         endpoint, region, access_key_id, secret_access_key: as for the object store, whose values count without them.
         format: of the files.
         batch_size: messages of one file, at most.
@@ -37,7 +39,7 @@ class ArchiveConfig:
 
     subjects: tuple[str, ...] = ("events.audit.*",)
     group: str = "archiver"
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)  # a database's has its password
     endpoint: str | None = None
     region: str | None = None
     access_key_id: str | None = None
@@ -65,6 +67,8 @@ class ArchiveConfig:
                 raise ConfigError(f"archive.subjects: {exc}") from None
         if not is_token(self.group) or len(self.group) > 40:
             raise ConfigError(f"archive.group is {self.group[:60]!r}; expected at most 40 letters, digits, _ and -")
+        if self.url is not None and is_postgres_url(self.url):
+            PostgresConfig(url=self.url)
         if self.format not in FORMATS:
             raise ConfigError(f"archive.format is {self.format!r}; expected one of {', '.join(FORMATS)}")
         if not 1 <= self.batch_size <= _MOST_BATCH:
@@ -78,7 +82,16 @@ class ArchiveConfig:
             raise ConfigError(f"archive.retention is {self.retention:g} s; expected at least a day")
 
     def objects(self, base: ObjectsConfig, folder: str) -> ObjectsConfig:
-        """Where the archive's objects lie: ``base`` with what the archive has of its own."""
+        """Where the archive's objects lie: ``base`` with what the archive has of its own.
+
+        Raises:
+            ConfigError: the archive is a database.
+        """
+        if self.url is not None and is_postgres_url(self.url):
+            raise ConfigError(
+                "archive.url is a PostgreSQL database, which has no files to verify or to prune: "
+                "look at its table gbe_archive with SQL"
+            )
         own = ("endpoint", "region", "access_key_id", "secret_access_key")
         changes = {name: getattr(self, name) for name in own if getattr(self, name) is not None}
         return dataclasses.replace(base, url=self.url or folder, **changes)

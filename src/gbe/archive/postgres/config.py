@@ -1,9 +1,17 @@
 """Where the database of the archive is."""
 
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from gbe.errors import ConfigError
+
+_SCHEMES: Final = ("postgresql", "postgres")
+
+
+def is_postgres_url(url: str) -> bool:
+    """Whether a URL names a PostgreSQL database."""
+    return url.partition("://")[0].lower() in _SCHEMES and "://" in url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +30,7 @@ class PostgresConfig:
     statement_timeout: float = 60.0
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("postgresql", "postgres") or not parts.hostname:
+        if not is_postgres_url(self.url) or not urlsplit(self.url).hostname:
             raise ConfigError("archive.url: expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
         if self.connect_timeout < 1 or self.statement_timeout < 1:
             raise ConfigError("archive.url: connect_timeout and statement_timeout are at least 1 second")
