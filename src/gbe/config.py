@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 import msgspec
 import yaml
 
+from gbe.archive.config import ArchiveConfig
+from gbe.archive.postgres.config import is_postgres_url
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidScheduleError, InvalidSubjectError
 from gbe.http.config import HttpConfig
@@ -38,7 +40,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper", "scheduler", "deadletters")
+ROLES: Final = ("http", "sweeper", "scheduler", "deadletters", "archiver")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -169,9 +171,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper", "scheduler", "deadletters"),
+        ("http", "sweeper", "scheduler", "deadletters", "archiver"),
         "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
-        "`deadletters` lists failures.",
+        "`deadletters` lists failures, `archiver` fills the archive.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -334,6 +336,34 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "archive",
+        ArchiveConfig,
+        {
+            "subjects": ("list", "Patterns of what is archived, without the namespace."),
+            "group": ("text", "The consumer group; archives of different groups are independent."),
+            "url": (
+                "text",
+                "A folder, `s3://BUCKET/PREFIX` or `postgresql://…`; by default `archive` in the data directory.",
+            ),
+            "endpoint": ("text", "As `objects.endpoint`, which counts if this is not given."),
+            "region": ("text", "As `objects.region`."),
+            "access_key_id": ("text", "As `objects.access_key_id`."),
+            "secret_access_key": ("text", "As `objects.secret_access_key`."),
+            "format": ("text", "Of the files: `jsonl.gz`."),
+            "batch_size": ("integer", "Messages in one file, at most."),
+            "batch_bytes": ("size", "Payload in one file, at most."),
+            "batch_timeout": ("duration", "How long a message may wait for its batch to be full."),
+            "ack_timeout": ("duration", "A dead archiver's messages are delivered again after it."),
+            "retry_backoff": ("duration", "First pause when a batch cannot be written; doubled at each further one."),
+            "retry_backoff_max": ("duration", "Longest pause."),
+            "lag_limit": ("duration", "An alert is raised when a message waits for longer."),
+            "report_every": ("duration", "Time between two reports."),
+            "term": ("duration", "Of the archivers' lease: a dead one is replaced within one and a quarter of it."),
+            "shutdown_timeout": ("duration", "For what is written last when an archiver stops."),
+            "retention": ("duration", "How long `gbe archive prune` leaves a day alone."),
+        },
+    ),
+    *_section(
         "http",
         HttpConfig,
         {
@@ -454,6 +484,7 @@ class Settings:
     sweeper: SweeperConfig
     schedules: Mapping[str, Mapping[str, Any]]
     scheduler: SchedulerConfig
+    archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
     file: Path
@@ -726,6 +757,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         sweeper=SweeperConfig(**section("sweeper")),
         schedules=in_file.schedules,
         scheduler=SchedulerConfig(**section("scheduler")),
+        archive=ArchiveConfig(**section("archive")),
         values=values,
         file=file,
     )
@@ -780,7 +812,9 @@ def _check_engine(key: str, engine: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A value fit to be shown: the user part of URLs is hidden."""
-    if is_redis_url(text):  # its hosts share one user part, which may hold commas too
+    if is_postgres_url(text):
+        text = re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", rf"\1{HIDDEN}", text)
+    if is_redis_url(text) or is_postgres_url(text):  # the hosts share one user part, which may hold commas too
         return re.sub(r"(?s)(://).*@", rf"\1{HIDDEN}@", text)
     return ",".join(re.sub(r"(\w+://).*@", rf"\1{HIDDEN}@", part) for part in text.split(","))
 

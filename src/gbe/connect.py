@@ -4,6 +4,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
+from gbe.archive.archiver import Archiver
+from gbe.archive.observer import Observer
+from gbe.archive.open import open_sink
+from gbe.archive.sink import Sink
 from gbe.config import Settings
 from gbe.deadletters.audit import Audit
 from gbe.deadletters.index import Indexer
@@ -192,3 +196,17 @@ def schedule_client(settings: Settings, tasks: TaskClient, observer: ScheduleObs
     backend = tasks.backend
     names = ScheduleNames(settings.namespace)
     return ScheduleClient(backend.state, names, TargetStarter(tasks), backend.clock, observer)
+
+
+def archive_folder(settings: Settings) -> str:
+    """Where a local archive lies unless ``archive.url`` says otherwise."""
+    return str(settings.data_dir / "archive")
+
+
+def archiver(settings: Settings, backend: Backend, observer: Observer | None = None) -> Archiver:
+    """The archiver of this configuration; it opens its sink when it has its lease."""
+
+    async def opened() -> Sink:
+        return await open_sink(settings.archive, settings.objects, archive_folder(settings))
+
+    return Archiver(backend.transport, backend.state, opened, settings.namespace, settings.archive, observer)

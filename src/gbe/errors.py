@@ -28,6 +28,11 @@ GbeError
 │   ├── ObjectStoreRefusedError        no such bucket, wrong credentials, a folder that cannot be written
 │   ├── InvalidObjectNameError         a name or reference that the rules forbid
 │   └── ObjectTooLargeError            over the limit; sizes in bytes
+├── ArchiveError                       an archive is not what it should be; the text names the file
+│   └── SinkError                      base of what a sink of the archive raises
+│       ├── SinkUnavailableError       the sink's fault: write the same batch again
+│       ├── SinkRefusedError           wrong credentials, no such bucket or table, a full disk: the text says what
+│       └── SinkConflictError          something else lies in a batch's place; nothing was overwritten
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
@@ -219,6 +224,30 @@ class ObjectTooLargeError(ObjectError):
     def __init__(self, size: int, limit: int) -> None:
         self.size, self.limit = size, limit
         super().__init__(f"object of {size} bytes is over the limit of {limit} bytes")
+
+
+class ArchiveError(GbeError):
+    """An archive, or a part of it, cannot be read or is not what it should be."""
+
+
+class SinkError(ArchiveError):
+    """Base of what a sink of the archive raises: the batch is not confirmed."""
+
+
+class SinkUnavailableError(SinkError):
+    """The sink did not answer, or not as it should: writing the same batch again may succeed."""
+
+
+class SinkRefusedError(SinkError):
+    """The sink cannot be used as it is configured, or is full; an operator has to do something."""
+
+
+class SinkConflictError(SinkError):
+    """In the place of a batch lies something else. Nothing was overwritten."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name[:300]} is there already, and is another one: {reason}")
 
 
 class EngineError(GbeError):

@@ -84,6 +84,20 @@ schedule_late_seconds: Final = Histogram(
 )
 
 
+archive_messages: Final = Counter("gbe_archive_messages", "Messages confirmed in the archive", ["domain"])
+archive_bytes: Final = Counter("gbe_archive_payload_bytes", "Their payload", ["domain"])
+archive_batches: Final = Counter("gbe_archive_batches", "Batches confirmed in the archive", ["domain"])
+archive_failures: Final = Counter(
+    "gbe_archive_failures", "Batches that could not be written, and are retried", ["domain"]
+)
+archive_waiting: Final = Gauge(
+    "gbe_archive_waiting", "Messages handed to the archiver, not archived yet", multiprocess_mode="livemostrecent"
+)
+archive_oldest: Final = Gauge(
+    "gbe_archive_oldest_waiting_seconds", "Age of the oldest of them", multiprocess_mode="livemostrecent"
+)
+
+
 def serve_alone(host: str, port: int) -> None:
     """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
     start_http_server(port, host, _registry())
@@ -168,3 +182,22 @@ def submitted(task_type: str) -> None:
 def cancelled(task_type: str) -> None:
     """A task is cancelled."""
     task_ends.labels(task_type, "cancelled").inc()
+
+
+class ArchiveMetrics:
+    """Counts what an archiver does."""
+
+    def archived(self, domain: str, messages: int, payload_bytes: int) -> None:
+        """A batch is confirmed."""
+        archive_messages.labels(domain).inc(messages)
+        archive_bytes.labels(domain).inc(payload_bytes)
+        archive_batches.labels(domain).inc()
+
+    def failed(self, domain: str) -> None:
+        """A batch could not be written."""
+        archive_failures.labels(domain).inc()
+
+    def waiting(self, messages: int, oldest_seconds: float) -> None:
+        """So much was handed out and is not archived yet."""
+        archive_waiting.set(messages)
+        archive_oldest.set(oldest_seconds)

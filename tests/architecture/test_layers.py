@@ -40,6 +40,7 @@ ENGINES: Final = {  # the client library of an engine is seen by its own back en
     "redis": ("gbe.redis",),
     "hiredis": ("gbe.redis",),
     "obstore": ("gbe.objects.store",),
+    "psycopg": ("gbe.archive.postgres",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",

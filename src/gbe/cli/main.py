@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
@@ -28,6 +29,8 @@ app.add_typer(deadletters_app)
 app.add_typer(schedules_app)
 app.command()(worker)
 app.command()(sweeper)
+app.add_typer(archive_app)
+app.command()(archiver)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")
@@ -36,7 +39,7 @@ ListenOption = Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="
 DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
 TransportOption = Annotated[str | None, typer.Option(metavar="embedded|memory|URL", help="The message transport.")]
 WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that serve HTTP.")]
-RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper,scheduler", help="What this process does.")]
+RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper,…", help="What this process does.")]
 
 ServerOption = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, unless TOPIC is a URL. Default: http://127.0.0.1:8080.")

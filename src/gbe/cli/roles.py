@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import indexer, open_backend
-from gbe.metrics import ScheduleMetrics, SweepMetrics, count_letter, submitted
+from gbe.connect import archiver, indexer, open_backend
+from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
 from gbe.starters import TargetStarter
@@ -58,10 +58,15 @@ async def _scheduler(settings: Settings, backend: Backend) -> None:
         await tasks.close()
 
 
+async def _archiver(settings: Settings, backend: Backend) -> None:
+    await archiver(settings, backend, ArchiveMetrics()).run()
+
+
 BACKGROUND: Final[Mapping[str, Role]] = {
     "sweeper": _sweeper,
     "scheduler": _scheduler,
     "deadletters": _deadletters,
+    "archiver": _archiver,
 }
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 

@@ -45,6 +45,18 @@ async def in_background(work: Coroutine[Any, Any, None], name: str) -> AsyncIter
         await asyncio.gather(task, return_exceptions=True)
 
 
+async def until_stopped(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
+    """Run something that has no end of its own until ``stop`` is set, then cancel it; raises what it raises."""
+    working = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    working.cancel()
+    for result in await asyncio.gather(working, stopped, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
+
+
 def settle() -> None:
     """Call when a server has started: what exists now stays, so the garbage collector need not look at it again.
 

@@ -13,7 +13,7 @@ import gbe
 from gbe import logs
 from gbe.app import App
 from gbe.cli.reload import follow_file, on_hangup
-from gbe.cli.runtime import in_background, run, settle, stop_on_signals
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
@@ -168,13 +168,6 @@ async def _sweep(settings: Settings) -> None:
             claims=backend.claims,
             observer=SweepMetrics(),
         )
-        sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        stopped = asyncio.create_task(stop.wait())
         async with in_background(follow_file(settings, stop), "gbe.configuration"):
-            await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        sweeping.cancel()
-        for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+            await until_stopped(sweeper.run(), stop)

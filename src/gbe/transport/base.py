@@ -234,13 +234,14 @@ class Delivery(ABC):
         envelope: the message.
         attempt: 1 for the first delivery to this group, then 2, …
         group: the consumer group.
+        position: where the message lies in its stream.
         failure: what its handler raised, for the letter.
     """
 
-    __slots__ = ("_settled", "attempt", "envelope", "failure", "group")
+    __slots__ = ("_settled", "attempt", "envelope", "failure", "group", "position")
 
-    def __init__(self, envelope: Envelope, attempt: int, group: str) -> None:
-        self.envelope, self.attempt, self.group = envelope, attempt, group
+    def __init__(self, envelope: Envelope, attempt: int, group: str, position: Position) -> None:
+        self.envelope, self.attempt, self.group, self.position = envelope, attempt, group, position
         self.failure: Failure | None = None
         self._settled = False
 

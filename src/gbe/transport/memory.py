@@ -189,7 +189,7 @@ class MemoryDelivery(ExpiringDelivery):
     __slots__ = ("_hold", "_member", "_turn")
 
     def __init__(self, hold: Hold, member: "MemoryConsumption") -> None:
-        super().__init__(hold.entry.envelope, hold.attempt, member.subscription.name)
+        super().__init__(hold.entry.envelope, hold.attempt, member.subscription.name, Position(hold.entry.sequence))
         self._hold, self._turn, self._member = hold, hold.turn, member
 
     async def _ack(self) -> None:

@@ -37,6 +37,7 @@ from gbe.transport.base import (
     Edge,
     FromTime,
     Lag,
+    Position,
     Start,
     deadletter_for,
     deadletter_subject,
@@ -116,9 +117,9 @@ class NatsDelivery(Delivery):
     __slots__ = ("_member", "expires_at", "puller", "reply")
 
     def __init__(
-        self, envelope: Envelope, attempt: int, member: "NatsConsumption", puller: _Puller, reply: str
+        self, envelope: Envelope, about: AckSubject, member: "NatsConsumption", puller: _Puller, reply: str
     ) -> None:
-        super().__init__(envelope, attempt, member.group)
+        super().__init__(envelope, about.attempt, member.group, Position(about.sequence))
         self._member, self.puller, self.reply = member, puller, reply
         self.expires_at = time.monotonic() + member.options.ack_timeout
 
@@ -357,7 +358,7 @@ class NatsConsumption(Consumption):
         puller.seen = time.monotonic()
         puller.held += 1
         envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
-        delivery = NatsDelivery(envelope, about.attempt, self, puller, msg.reply)
+        delivery = NatsDelivery(envelope, about, self, puller, msg.reply)
         self._held.add(delivery)
         if msg.subject.startswith(wire.SCHEDULED):  # a pattern that begins with a wildcard meets the waiting ones too
             self.answer(delivery, b"+ACK")

@@ -62,7 +62,7 @@ class RedisDelivery(Delivery):
         expires_at: float,
     ) -> None:
         self.envelope, self.attempt, self.group = envelope, count, member.group
-        self.failure = None
+        self.position, self.failure = wire.position_of(entry_id), None
         self._settled = False
         self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
         self.expires_at = expires_at
