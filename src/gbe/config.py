@@ -314,6 +314,8 @@ KEYS: Final[tuple[Key, ...]] = (
             "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
             "prune_every": ("duration", "Time between two looks for objects whose record is gone."),
             "prune_age": ("duration", "Younger objects stay: their record may be about to be written."),
+            "retain_every": ("duration", "Time between two looks at what streams keep, where the engine does not."),
+            "alert_every": ("duration", "Until a stream that must keep what is too old is complained about again."),
         },
     ),
     *_section(

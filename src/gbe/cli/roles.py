@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import archiver, open_backend
+from gbe.connect import archiver, open_backend, retention
 from gbe.metrics import ArchiveMetrics
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
@@ -21,7 +21,13 @@ Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
 
 async def _sweeper(settings: Settings, backend: Backend) -> None:
     await Sweeper(
-        backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+        backend.transport,
+        backend.state,
+        backend.names,
+        settings.tasks,
+        settings.sweeper,
+        claims=backend.claims,
+        retention=retention(settings, backend, archives="archiver" in settings.roles),
     ).run()
 
 

@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_transport, task_client
+from gbe.connect import ensure_streams, open_transport, task_client
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -66,8 +66,7 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
             watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
             stack.callback(watching.cancel)
         transport = await stack.enter_async_context(await open_transport(settings))
-        for stream in settings.streams:
-            await transport.ensure_stream(stream)
+        await ensure_streams(settings, transport)
         await start_roles(settings, transport, stack)
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:

@@ -16,7 +16,7 @@ from gbe import logs
 from gbe.app import App
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings
-from gbe.connect import Connections
+from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
 from gbe.metrics import TaskMetrics, serve_alone
 from gbe.sweeper.sweeper import Sweeper
@@ -150,7 +150,13 @@ async def _sweep(settings: Settings) -> None:
     async with Connections(settings) as connections:
         backend = connections.backend
         sweeper = Sweeper(
-            backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+            backend.transport,
+            backend.state,
+            backend.names,
+            settings.tasks,
+            settings.sweeper,
+            claims=backend.claims,
+            retention=retention(settings, backend),
         )
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
