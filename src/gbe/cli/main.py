@@ -10,6 +10,7 @@ import typer
 
 import gbe
 from gbe.cli.archive_commands import archive_app, archiver
+from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -26,6 +27,7 @@ app.add_typer(tasks_app)
 app.command()(worker)
 app.command()(sweeper)
 app.add_typer(archive_app)
+app.add_typer(streams_app)
 app.command()(archiver)
 
 ConfigOption = Annotated[

@@ -16,7 +16,7 @@ from gbe import logs, metrics
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import ensure_streams, open_transport, task_client
+from gbe.connect import ensure_streams, open_transport, streams_of, task_client
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -133,6 +133,7 @@ async def _serve_http(
             tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
+        store = None if tasks is None else tasks.backend.state
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -141,6 +142,7 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
+            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
         )
         settle()
         await serve(application, sockets, stop)

@@ -6,7 +6,9 @@ from starlette.responses import Response
 from gbe.http.api import Access, Endpoint, answer, api
 from gbe.http.asgi import App
 from gbe.http.openapi import Part, document
+from gbe.http.openapi_streams import stream_part
 from gbe.http.openapi_tasks import task_part
+from gbe.http.retention import stream_endpoints
 from gbe.http.services import Services
 from gbe.http.tasks import task_endpoints
 
@@ -18,6 +20,9 @@ def apis(services: Services) -> App:
     if services.tasks is not None:
         endpoints += task_endpoints(services.tasks)
         parts.append(task_part())
+    if services.streams is not None:
+        endpoints += stream_endpoints(services.streams)
+        parts.append(stream_part())
 
     async def openapi(_request: Request) -> Response:
         return answer(200, document(parts))

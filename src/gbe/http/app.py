@@ -34,6 +34,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -156,12 +157,14 @@ def build_application(
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
     tasks: TaskClient | None = None,
+    streams: Streams | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
         tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
+        streams: behind ``/v1/streams``, likewise.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -175,5 +178,6 @@ def build_application(
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
             tasks=tasks,
+            streams=streams,
         )
     )

@@ -8,6 +8,7 @@ from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -24,6 +25,7 @@ class Services:
     history: History
     visitors: Visitors
     tasks: TaskClient | None = None
+    streams: Streams | None = None
     started: float = field(default_factory=time.time)
 
 

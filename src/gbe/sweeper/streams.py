@@ -9,7 +9,7 @@ import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -66,15 +66,44 @@ class StreamView:
         return dataclasses.replace(self.config, max_age=None) if self.is_swept else self.config
 
 
-@dataclass(frozen=True, slots=True)
-class GroupView:
-    """A group that consumes from a stream; the figures are those of its whole pattern."""
+class GroupView(msgspec.Struct, frozen=True):
+    """A group that consumes from a stream; the figures are those of its whole pattern.
+
+    Attributes:
+        oldest_age: seconds since the oldest message that it has to do was stored.
+    """
 
     group: str
     pattern: str
     pending: int
     unacknowledged: int
     oldest_age: float | None
+
+
+class StreamReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream for operators: what it holds, what it keeps, and who consumes from it.
+
+    Attributes:
+        name: without the namespace; subjects have it.
+        oldest: when the oldest message was stored, unix milliseconds.
+        max_age, max_bytes, max_msgs: seconds, bytes and messages; ``None`` is no limit.
+        changed: the limits that operators have set.
+        archived: patterns of which nothing goes that is not in the archive.
+        kept_by: ``engine`` or ``sweeper``: who removes what is too much.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    messages: int
+    bytes: int
+    oldest: int | None
+    max_age: float | None
+    max_bytes: int | None
+    max_msgs: int | None
+    changed: tuple[str, ...]
+    archived: tuple[str, ...]
+    kept_by: Literal["engine", "sweeper"]
+    groups: list[GroupView]
 
 
 class Streams:
@@ -132,6 +161,29 @@ class Streams:
         if rule is None or not (rule.is_running or any(known.group == rule.group for known in groups)):
             return ()
         return tuple(pattern for pattern in rule.patterns if any(overlaps(own, pattern) for own in config.subjects))
+
+    async def report(self, name: str) -> StreamReport:
+        """A stream for operators; raises ``UnknownStreamError``, and as the transport does."""
+        view = await self.view(name)
+        config, figures = view.config, await self.figures(name)
+        return StreamReport(
+            name=name.removeprefix(f"{self.namespace}-"),
+            subjects=config.subjects,
+            messages=figures.messages,
+            bytes=figures.bytes,
+            oldest=figures.oldest,
+            max_age=config.max_age,
+            max_bytes=config.max_bytes,
+            max_msgs=config.max_msgs,
+            changed=view.changed,
+            archived=view.archived,
+            kept_by="sweeper" if view.is_swept else "engine",
+            groups=await self.groups(view),
+        )
+
+    async def reports(self) -> list[StreamReport]:
+        """All of them, in the order of the configuration."""
+        return [await self.report(name) for name in self._configured]
 
     async def figures(self, name: str) -> StreamFigures:
         """What a stream holds; raises ``StreamNotFoundError``."""
