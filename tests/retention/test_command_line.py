@@ -65,7 +65,7 @@ async def test_streams_are_listed_shown_and_changed(serving: Path) -> None:
     listed = gbe(folder, "streams", "list")
     assert listed.returncode == 0, listed.stderr
     kept = {line.split()[0]: line for line in listed.stdout.splitlines()[1:]}
-    assert "3d" in kept["notify-topic"] or "12h" in kept["notify-topic"]
+    assert "3d" in kept["notify-topic"]
     assert all("7d" in kept[name] for name in ("notify", "events", "events-audit", "deadletter"))
     assert "3d" in kept["events-api"]
     assert "1d" in kept["tasks"]

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
-_TRIM_STEP: Final = 5_000  # sequences in one purge
+_TRIM_STEP: Final = 1_000  # sequences in one purge
 _TRIM_PAUSE: Final = 0.01
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
 
