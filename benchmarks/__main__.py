@@ -30,6 +30,7 @@ NAMES: Final = (
     "redis_topics",
     "state",
     "tasks",
+    "retention",
 )
 
 

@@ -30,6 +30,7 @@ from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.schedules.config import SchedulerConfig
 from gbe.schedules.definition import Definition, check_keys
+from gbe.sizes import parse_size
 from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
 from gbe.sweeper.config import SweeperConfig
@@ -46,19 +47,6 @@ HIDDEN: Final = "********"
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
 
 # -- values from text
-
-_SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
-
-
-def parse_size(value: object) -> int:
-    """Bytes, from a number or from text such as ``4096``, ``64K``, ``1MiB``; powers of 1024."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError("a size: bytes, or a number with K, M, G or T, such as 4K or 1MiB")
-    return round(float(match[1]) * _SIZE_UNITS[(match[2] or "b").lower()])
 
 
 def _integer(value: object) -> int:
@@ -320,6 +308,8 @@ KEYS: Final[tuple[Key, ...]] = (
             "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
             "prune_every": ("duration", "Time between two looks for objects whose record is gone."),
             "prune_age": ("duration", "Younger objects stay: their record may be about to be written."),
+            "retain_every": ("duration", "Time between two looks at what streams keep, where the engine does not."),
+            "alert_every": ("duration", "Until a stream that must keep what is too old is complained about again."),
         },
     ),
     *_section(

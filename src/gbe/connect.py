@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
+from gbe import metrics
 from gbe.archive.archiver import Archiver
 from gbe.archive.observer import Observer
 from gbe.archive.open import open_sink
@@ -29,6 +30,8 @@ from gbe.starters import TargetStarter
 from gbe.state import open as state
 from gbe.state.base import StateStore
 from gbe.subjects import matches
+from gbe.sweeper.retention import Retention
+from gbe.sweeper.streams import ArchiveRule, Streams
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import TaskClient
 from gbe.tasks.registry import TypeRegistry
@@ -100,8 +103,7 @@ class Connections:
             transport = await self._stack.enter_async_context(await open_transport(settings))
             store = await self._stack.enter_async_context(await open_state(settings))
             objects = await self._stack.enter_async_context(await open_objects(settings.objects))
-            for stream in settings.streams:
-                await transport.ensure_stream(stream)
+            await streams_of(settings, transport, store).ensure()
             self.backend = Backend(transport, store, TaskNames(settings.namespace), ClaimChecks(objects))
         except BaseException:
             await self._stack.aclose()
@@ -110,6 +112,41 @@ class Connections:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+
+def streams_of(
+    settings: Settings, transport: Transport, store: StateStore | None, *, archives: bool = False
+) -> Streams:
+    """The streams of this configuration, with what operators have changed.
+
+    Args:
+        archives: whether an archiver starts with this program; one elsewhere is known by its group.
+    """
+    archive = ArchiveRule(
+        group=settings.archive.group,
+        patterns=tuple(f"{settings.namespace}.{pattern}" for pattern in settings.archive.subjects),
+        is_running=archives,
+    )
+    return Streams(transport, store, settings.namespace, settings.streams, None if store is None else archive)
+
+
+async def ensure_streams(settings: Settings, transport: Transport) -> None:
+    """Make the streams of the configuration, with what operators have changed; raises as each engine does."""
+    if "memory" in (settings.transport_kind, settings.state_kind):
+        await streams_of(settings, transport, None).ensure()
+        return
+    async with await open_state(settings) as store:
+        await streams_of(settings, transport, store, archives="archiver" in settings.roles).ensure()
+
+
+def retention(settings: Settings, backend: Backend, *, archives: bool = False) -> Retention:
+    """What keeps the streams of this configuration to their limits; ``archives`` as for ``streams_of``."""
+    streams = streams_of(settings, backend.transport, backend.state, archives=archives)
+
+    def count(stream: str, messages: int) -> None:
+        metrics.retention_removed.labels(stream).inc(messages)
+
+    return Retention(streams, alert_every=settings.sweeper.alert_every, on_removed=count)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 GbeError
 ├── ConfigError                        the operator's fault: a key, a value or a file; the text names it
+│   └── UnknownStreamError             no stream has that name or pattern; the text names those there are
 ├── InvalidSubjectError                a subject or pattern that system-wide rules forbid
 ├── InvalidEnvelopeError               an id, a header or a trace context that cannot be what it claims
 ├── TransportError
@@ -66,6 +67,18 @@ class GbeError(Exception):
 
 class ConfigError(GbeError):
     """The configuration cannot be used; the text names the key and says what would be accepted."""
+
+
+class UnknownStreamError(ConfigError):
+    """No stream of the configuration has that name or pattern."""
+
+    def __init__(self, name: str, known: "list[str]", *, part_of: str | None = None) -> None:
+        self.name = name
+        if part_of is not None:
+            what = f"a part of the stream {part_of}, and limits are those of whole streams: name that one"
+        else:
+            what = f"no stream; there are {', '.join(known)}, and `streams:` of gbe.yaml adds others"
+        super().__init__(f"{name[:80]!r} is {what}")
 
 
 class InvalidSubjectError(GbeError, ValueError):

@@ -90,6 +90,9 @@ archive_batches: Final = Counter("gbe_archive_batches", "Batches confirmed in th
 archive_failures: Final = Counter(
     "gbe_archive_failures", "Batches that could not be written, and are retried", ["domain"]
 )
+retention_removed: Final = Counter(
+    "gbe_retention_removed", "Messages that the sweeper removed because their stream keeps them no longer", ["stream"]
+)
 archive_waiting: Final = Gauge(
     "gbe_archive_waiting", "Messages handed to the archiver, not archived yet", multiprocess_mode="livemostrecent"
 )

@@ -13,13 +13,13 @@ from gbe.config import (
     Settings,
     default_streams,
     load,
-    parse_size,
     shown,
     without_secrets,
 )
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError
 from gbe.notify.config import NotifyConfig
+from gbe.sizes import parse_size
 
 
 def settings(text: str, tmp_path: Path, flags: dict[str, object] | None = None, **environment: str) -> Settings:

@@ -12,6 +12,7 @@ import gbe
 from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.schedule_commands import schedules_app
+from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -30,6 +31,7 @@ app.add_typer(schedules_app)
 app.command()(worker)
 app.command()(sweeper)
 app.add_typer(archive_app)
+app.add_typer(streams_app)
 app.command()(archiver)
 
 ConfigOption = Annotated[

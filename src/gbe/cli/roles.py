@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import archiver, indexer, open_backend
+from gbe.connect import archiver, indexer, open_backend, retention
 from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
@@ -33,6 +33,7 @@ async def _sweeper(settings: Settings, backend: Backend) -> None:
         settings.sweeper,
         claims=backend.claims,
         observer=SweepMetrics(),
+        retention=retention(settings, backend, archives="archiver" in settings.roles),
     ).run()
 
 

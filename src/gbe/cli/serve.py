@@ -17,7 +17,15 @@ from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import dead_letters, event_registry, open_transport, schedule_client, task_client
+from gbe.connect import (
+    dead_letters,
+    ensure_streams,
+    event_registry,
+    open_transport,
+    schedule_client,
+    streams_of,
+    task_client,
+)
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
@@ -68,8 +76,7 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
             watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
             stack.callback(watching.cancel)
         transport = await stack.enter_async_context(await open_transport(settings))
-        for stream in settings.streams:
-            await transport.ensure_stream(stream)
+        await ensure_streams(settings, transport)
         await start_roles(settings, transport, stack)
         await stack.enter_async_context(in_background(follow_file(settings, stop), "gbe.configuration"))
         _say_hello(settings, port, time.monotonic() - started)
@@ -142,6 +149,7 @@ async def _serve_http(
             letters = dead_letters(
                 settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
             )
+        store = None if tasks is None else tasks.backend.state
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -153,6 +161,7 @@ async def _serve_http(
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
             events=event_registry(settings.events),
+            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
         )
         settle()
         await serve(application, sockets, stop)

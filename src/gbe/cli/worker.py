@@ -15,7 +15,7 @@ from gbe.app import App
 from gbe.cli.reload import follow_file, on_hangup
 from gbe.cli.runtime import in_background, run, settle, stop_on_signals, until_stopped
 from gbe.config import Settings
-from gbe.connect import Connections
+from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
 from gbe.imports import imported
 from gbe.metrics import SweepMetrics, TaskMetrics, serve_alone, worker_ended
@@ -167,6 +167,7 @@ async def _sweep(settings: Settings) -> None:
             settings.sweeper,
             claims=backend.claims,
             observer=SweepMetrics(),
+            retention=retention(settings, backend),
         )
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         async with in_background(follow_file(settings, stop), "gbe.configuration"):

@@ -36,6 +36,7 @@ from gbe.errors import (
     StateError,
     TaskNotFoundError,
     TransportError,
+    UnknownStreamError,
     UnknownTaskTypeError,
 )
 from gbe.http.asgi import App
@@ -168,6 +169,8 @@ def refusal(exc: GbeError) -> RefusedError:
     match exc:
         case UnknownTaskTypeError():
             return RefusedError(404, "unknown_type", str(exc))
+        case UnknownStreamError():
+            return RefusedError(404, "not_found", str(exc))
         case TaskNotFoundError():
             return RefusedError(404, "not_found", str(exc))
         case InvalidTaskError():

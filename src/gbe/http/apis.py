@@ -11,7 +11,9 @@ from gbe.http.openapi import Part, document
 from gbe.http.openapi_deadletters import deadletter_part
 from gbe.http.openapi_events import event_part
 from gbe.http.openapi_schedules import schedule_part
+from gbe.http.openapi_streams import stream_part
 from gbe.http.openapi_tasks import task_part
+from gbe.http.retention import stream_endpoints
 from gbe.http.schedules import schedule_endpoints
 from gbe.http.services import Services
 from gbe.http.tasks import task_endpoints
@@ -32,6 +34,9 @@ def apis(services: Services) -> App:
         parts.append(schedule_part())
     endpoints += event_endpoints(services.events)
     parts.append(event_part())
+    if services.streams is not None:
+        endpoints += stream_endpoints(services.streams)
+        parts.append(stream_part())
 
     async def openapi(_request: Request) -> Response:
         return answer(200, document(parts))

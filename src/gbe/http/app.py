@@ -38,6 +38,7 @@ from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -163,13 +164,14 @@ def build_application(
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
     events: EventRegistry | None = None,
+    streams: Streams | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
         events: schemas behind ``/v1/events``; those of gbe by default.
-        tasks, schedules, dead_letters: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
+        tasks, schedules, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -186,5 +188,6 @@ def build_application(
             dead_letters=dead_letters,
             schedules=schedules,
             events=EventPublisher(transport, namespace, events),
+            streams=streams,
         )
     )

@@ -49,6 +49,7 @@ API_PATHS: Final = (
     "/v1/schedules",
     "/v1/deadletters",
     "/v1/events/",
+    "/v1/streams",
     "/v1/openapi.json",
 )
 SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})

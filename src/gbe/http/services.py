@@ -11,6 +11,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
 from gbe.schedules.client import ScheduleClient
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -30,6 +31,7 @@ class Services:
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None
+    streams: Streams | None = None
     started: float = field(default_factory=time.time)
 
 

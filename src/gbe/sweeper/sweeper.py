@@ -37,6 +37,7 @@ from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
 from gbe.state.lease import Lease
 from gbe.sweeper.config import SweeperConfig
 from gbe.sweeper.observer import NoObserver, SweepObserver
+from gbe.sweeper.retention import Retention
 from gbe.transport.base import Lag, Transport
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class Sweeper:
         clock: whose moments count as now.
         claims: large values beside the records; those whose record is gone are removed.
         observer: is told what happens to tasks.
+        retention: of the streams; without it, what the engine does not remove stays.
     """
 
     def __init__(
@@ -82,9 +84,11 @@ class Sweeper:
         clock: Clock | None = None,
         claims: ClaimChecks | None = None,
         observer: SweepObserver | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._transport, self._state, self._names, self._claims = transport, state, names, claims
         self._configured: Mapping[str, Settings] = {} if configured is None else configured
+        self._retention = retention
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
         self._observer = observer or NoObserver()
@@ -112,15 +116,28 @@ class Sweeper:
                 await asyncio.sleep(_PAUSE)
 
     async def _work(self) -> None:
-        """Sweep, and prune beside it, until the lease is lost."""
-        pruning = asyncio.create_task(self._prune_forever(), name="gbe.sweeper.prune")
+        """Sweep, prune and retain beside each other, until the lease is lost."""
+        beside = (
+            asyncio.create_task(self._prune_forever(), name="gbe.sweeper.prune"),
+            asyncio.create_task(self._retain_forever(), name="gbe.sweeper.retain"),
+        )
         try:
             while True:
                 await self._sweep_safely()
                 await asyncio.sleep(self.config.interval)
         finally:
-            pruning.cancel()
-            await asyncio.gather(pruning, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _retain_forever(self) -> None:
+        """Apply the limits of streams. Nothing here must end it."""
+        while self._retention is not None:
+            try:
+                await self._retention.sweep()
+            except Exception:
+                logger.exception("retention not applied")
+            await asyncio.sleep(self.config.retain_every)
 
     async def _prune_forever(self) -> None:
         """Large values go with their records: expired, replaced, or never written because somebody crashed."""

@@ -18,7 +18,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 from gbe.envelope import Envelope, check_traceparent
 from gbe.errors import (
@@ -26,6 +26,7 @@ from gbe.errors import (
     DeliverySettledError,
     InvalidEnvelopeError,
     PayloadTooLargeError,
+    StreamNotFoundError,
     TransportError,
 )
 from gbe.ids import encode_ulid, is_ulid, new_ulid
@@ -185,6 +186,29 @@ class Lag:
     pending: int
     unacknowledged: int
     oldest_age: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A consumer group and the pattern that it consumes."""
+
+    pattern: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """What a stream holds.
+
+    Attributes:
+        messages: that are stored; on NATS, those that wait for their time count.
+        bytes: they take, as the engine counts: about right.
+        oldest: when the oldest was stored, unix milliseconds; ``None`` if there is none.
+    """
+
+    messages: int
+    bytes: int
+    oldest: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,9 +422,12 @@ class Transport(ABC):
 
     Attributes:
         max_payload_size: bytes a payload may have.
+        native_retention: whether the engine applies the limits of a stream by itself. Where it does not, they are
+            applied with what is published, without regard to what groups have still to do.
     """
 
     max_payload_size: int
+    native_retention: ClassVar[bool] = True
 
     @abstractmethod
     async def publish(
@@ -499,10 +526,30 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    async def trim(self, subject: str, before: int) -> int:
+    async def streams(self) -> list[StreamConfig]:
+        """The streams of the engine that ``ensure_stream`` made, whoever called it, by name."""
+
+    @abstractmethod
+    async def stream_figures(self, name: str) -> StreamFigures:
+        """What a stream holds now; raises ``StreamNotFoundError``.
+
+        Costs a look at each of its subjects where the engine has no streams of many subjects.
+        """
+
+    @abstractmethod
+    async def memberships(self, name: str) -> list[Membership]:
+        """The groups that consume from a stream, also those without a member; raises ``StreamNotFoundError``."""
+
+    @abstractmethod
+    async def subjects(self, pattern: str) -> list[str]:
+        """The subjects of a pattern that have messages, and perhaps some that had lately; in no order."""
+
+    @abstractmethod
+    async def trim(self, subject: str, before: int, *, through: Position | None = None) -> int:
         """Remove the stored messages of one subject that are older than ``before``, unix milliseconds.
 
-        What a consumer group has not acknowledged stays, and everything behind it. Returns how many were removed.
+        What a consumer group has not acknowledged stays, and everything behind it; so does what lies behind
+        ``through``. Works in bounded steps, so that publishers go on meanwhile. Returns how many were removed.
         """
 
     @abstractmethod
@@ -572,6 +619,13 @@ def check_group(group: str) -> str:
     if not is_token(group) or len(group) > 100:
         raise ConfigError(f"consumer group {group[:80]!r}: expected at most 100 letters, digits, _ and -")
     return group
+
+
+def check_stream(name: str) -> str:
+    """Return ``name`` if a stream may have it; raise ``StreamNotFoundError`` otherwise."""
+    if not is_token(name):
+        raise StreamNotFoundError(name)
+    return name
 
 
 def deadletter_subject(subject: str) -> str:

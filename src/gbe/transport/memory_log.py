@@ -148,6 +148,18 @@ class MemoryLog:
                 return stream
         raise StreamNotFoundError(subject)
 
+    def streams(self) -> list[Stream]:
+        """All of them, by name."""
+        return [self._streams[name] for name in sorted(self._streams)]
+
+    def stream_named(self, name: str) -> Stream:
+        """A stream, retention applied; ``StreamNotFoundError`` if there is none of this name."""
+        stream = self._streams.get(name)
+        if stream is None:
+            raise StreamNotFoundError(name)
+        stream.retain(self.clock.now_ms())
+        return stream
+
     def overlapping(self, patterns: Sequence[str]) -> list[Stream]:
         """The streams that store any subject of the patterns, retention applied."""
         found = [s for s in self._streams.values() if any(s.overlaps(pattern) for pattern in patterns)]

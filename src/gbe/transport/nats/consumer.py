@@ -37,6 +37,7 @@ from gbe.transport.base import (
     Edge,
     FromTime,
     Lag,
+    Membership,
     Position,
     Start,
     deadletter_for,
@@ -532,20 +533,31 @@ class GroupRegistry:
 
     async def acknowledged_floor(self, stream: str, subject: str) -> int | None:
         """The lowest sequence that some group consuming ``subject`` has not settled yet; ``None`` without a group."""
-        floors: list[int] = []
-        offset = 0
+        floors = [
+            info.ack_floor.stream_seq + 1
+            for info in await self._consumers(stream)
+            if "durable_name" in info.config and overlaps(info.config.get("filter_subject") or ">", subject)
+        ]
+        return min(floors, default=None)
+
+    async def memberships(self, stream: str) -> list[Membership]:
+        """The groups of ours that consume from a stream."""
+        named = (info.config.get("metadata") or {} for info in await self._consumers(stream))
+        return [
+            Membership(metadata["gbe-pattern"], metadata["gbe-group"])
+            for metadata in named
+            if "gbe-pattern" in metadata and "gbe-group" in metadata
+        ]
+
+    async def _consumers(self, stream: str) -> list[ConsumerInfo]:
+        found: list[ConsumerInfo] = []
         while True:
             with translated(f"consumers of {stream}"):
-                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": offset})
+                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": len(found)})
             page = msgspec.json.decode(data, type=_ConsumerList)
-            consumers = page.consumers or []
-            for info in consumers:
-                durable = "durable_name" in info.config
-                if durable and overlaps(info.config.get("filter_subject") or ">", subject):
-                    floors.append(info.ack_floor.stream_seq + 1)
-            offset += len(consumers)
-            if not consumers or offset >= page.total:
-                return min(floors, default=None)
+            found += page.consumers or []
+            if not page.consumers or len(found) >= page.total:
+                return found
 
 
 class _ConsumerList(msgspec.Struct):
