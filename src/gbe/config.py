@@ -364,6 +364,11 @@ KEYS: Final[tuple[Key, ...]] = (
             "dead_peer_timeout": ("duration", "How long sent bytes may stay unacknowledged."),
             "shutdown_timeout": ("duration", "How long requests under way may take when the server stops."),
             "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
+            "event_streams": ("integer", "Streams of events that each process keeps open at once."),
+            "slow_reader_timeout": (
+                "duration",
+                "How long the client of a stream of events may leave it unread before it is disconnected.",
+            ),
             "backlog": ("integer", "Connections that may wait to be accepted."),
             "metrics": ("boolean", "Whether `/metrics` is served."),
             "api_token": (

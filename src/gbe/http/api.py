@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gbe.durations import parse_duration
 from gbe.errors import (
@@ -39,7 +39,7 @@ from gbe.errors import (
     UnknownStreamError,
     UnknownTaskTypeError,
 )
-from gbe.http.asgi import App
+from gbe.http.asgi import App, Receive, Scope, Send, deny
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,14 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketEndpoint:
+    """A path to upgrade to a WebSocket, and what serves it; what it raises before it has accepted is a status."""
+
+    path: str
+    serve: App
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """Who may use the APIs; see the module's docstring."""
 
@@ -90,7 +98,21 @@ class Access:
             raise RefusedError(403, "forbidden", "this is for this machine alone, until http.api_token is set")
 
 
-def api(endpoints: Iterable[Endpoint], access: Access) -> App:
+class _GuardedSocket:
+    def __init__(self, serve: App, access: Access) -> None:
+        self._serve, self._access = serve, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._access.check(HTTPConnection(scope))
+            await self._serve(scope, receive, send)
+        except RefusedError as exc:
+            await deny(send, exc.status)
+        except GbeError as exc:
+            await deny(send, refusal(exc).status)
+
+
+def api(endpoints: Iterable[Endpoint], access: Access, sockets: Iterable[SocketEndpoint] = ()) -> App:
     """One application of these endpoints."""
 
     def guarded(handler: Handler) -> Handler:
@@ -112,7 +134,8 @@ def api(endpoints: Iterable[Endpoint], access: Access) -> App:
         )
         return error_answer(RefusedError(status, code, message))
 
-    routes = [Route(each.path, guarded(each.handler), methods=[each.method]) for each in endpoints]
+    routes: list[BaseRoute] = [Route(each.path, guarded(each.handler), methods=[each.method]) for each in endpoints]
+    routes += [WebSocketRoute(each.path, _GuardedSocket(each.serve, access)) for each in sockets]
     return Starlette(routes=routes, exception_handlers={HTTPException: no_such})
 
 

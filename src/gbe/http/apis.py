@@ -3,10 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gbe.events.reading import EventReader
 from gbe.http.api import Access, Endpoint, answer, api
 from gbe.http.asgi import App
 from gbe.http.deadletters import deadletter_endpoints
 from gbe.http.events import event_endpoints
+from gbe.http.events_read import event_read_endpoints, event_sockets
+from gbe.http.open_streams import OpenStreams
 from gbe.http.openapi import Part, document
 from gbe.http.openapi_deadletters import deadletter_part
 from gbe.http.openapi_events import event_part
@@ -19,7 +22,7 @@ from gbe.http.services import Services
 from gbe.http.tasks import task_endpoints
 
 
-def apis(services: Services) -> App:
+def apis(services: Services, streams: OpenStreams) -> App:
     """The application for the paths of ``Route.API``."""
     endpoints: list[Endpoint] = []
     parts: list[Part] = []
@@ -33,6 +36,8 @@ def apis(services: Services) -> App:
         endpoints += schedule_endpoints(services.schedules)
         parts.append(schedule_part())
     endpoints += event_endpoints(services.events)
+    reader = EventReader(services.transport, services.events.names)
+    endpoints += event_read_endpoints(reader, streams, services.http)
     parts.append(event_part())
     if services.streams is not None:
         endpoints += stream_endpoints(services.streams)
@@ -42,4 +47,5 @@ def apis(services: Services) -> App:
         return answer(200, document(parts))
 
     endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
-    return api(endpoints, Access(services.http.api_token, services.notify.behind_proxy))
+    access = Access(services.http.api_token, services.notify.behind_proxy)
+    return api(endpoints, access, event_sockets(reader, streams, services.http))

@@ -14,21 +14,21 @@ from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
-    Message,
     Receive,
     Scope,
     Send,
     as_notify_error,
+    deny,
     refuse,
     respond,
 )
 from gbe.http.config import HttpConfig
 from gbe.http.keepalive import Keepalive
+from gbe.http.open_streams import OpenStreams
 from gbe.http.publish import Publishing
 from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
-from gbe.http.streams import OpenStreams
 from gbe.http.subscribe import Subscribing
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
@@ -61,7 +61,7 @@ class Application:
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
         self._site = site(services)
-        self._apis = apis(services)
+        self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,7 +76,7 @@ class Application:
         except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
             error = self._explained(exc, match)
             status = error.http
-            await (_deny(send, status) if websocket else refuse(send, error))
+            await (deny(send, status) if websocket else refuse(send, error))
         self._count(match.route, status)
 
     def end_streams(self) -> None:
@@ -117,6 +117,8 @@ class Application:
                 raise Refusal.NOT_FOUND.error()
 
     def _websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if match.route is Route.API:
+            return self._apis(scope, receive, send)
         if match.route is not Route.WEBSOCKET:
             raise Refusal.NOT_FOUND.error()
         return self._subscribing.over_websocket(scope, receive, send, match.topic)
@@ -143,13 +145,6 @@ async def _redirect(scope: Scope, send: Send, path: str) -> None:
     query = b"?" + scope["query_string"] if scope["query_string"] else b""
     location = quote(path, safe=_PATH_CHARACTERS).encode("ascii") + query  # decoded, a path may hold a line break
     await respond(send, 301, b"", [(b"location", location)])
-
-
-async def _deny(send: Send, status: int) -> None:
-    """Refuse an upgrade: the status code alone (section 5.5)."""
-    start: Message = {"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": b""})
 
 
 def build_application(

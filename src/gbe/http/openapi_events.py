@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from gbe.http.openapi import INTEGER, STRING, Part, Schema, operation
+from gbe.http.openapi import INTEGER, STRING, Part, Schema, operation, reference
 
 _EVENT: Final[Schema] = {
     "type": "object",
@@ -28,6 +28,42 @@ _RESULTS: Final[Schema] = {
         },
     ]
 }
+_RECORD: Final[Schema] = {
+    "type": "object",
+    "description": "with format=cloudevents a CloudEvent in the JSON format instead",
+    "required": ["id", "subject", "time"],
+    "properties": {
+        "id": {**STRING, "description": "of the message: `since` and Last-Event-ID take it"},
+        "subject": STRING,
+        "time": {**INTEGER, "description": "when it was published, unix milliseconds"},
+        "traceparent": STRING,
+        "event": reference("Event"),
+        "error": {**STRING, "description": "the payload is no event of JSON; it is in data_base64"},
+        "data_base64": STRING,
+    },
+}
+_READING: Final = (
+    {
+        "name": "patterns",
+        "in": "path",
+        "required": True,
+        "schema": STRING,
+        "description": "one or more, joined by commas: `events.audit.*`",
+    },
+    {
+        "name": "since",
+        "in": "query",
+        "schema": STRING,
+        "description": "`all`, `latest`, a message id, unix time, ISO 8601, or a duration such as `10m`",
+    },
+    {
+        "name": "filter",
+        "in": "query",
+        "schema": {"type": "array", "items": STRING},
+        "description": "`FIELD=VALUE`; any of the values of a field, all of the fields",
+    },
+    {"name": "format", "in": "query", "schema": {"type": "string", "enum": ["gbe", "cloudevents"]}},
+)
 _BODY: Final[dict[str, Any]] = {
     "required": True,
     "content": {
@@ -58,6 +94,27 @@ def event_part() -> Part:
         requestBody=_BODY,
     )
     return Part(
-        {"/v1/events/{subject}": {"post": publish}},
-        {"Event": _EVENT, "EventResult": _RESULT, "EventResults": _RESULTS},
+        {
+            "/v1/events/{subject}": {"post": publish},
+            "/v1/events/{patterns}/json": {"get": _stream("streamEvents", "application/x-ndjson")},
+            "/v1/events/{patterns}/sse": {"get": _stream("streamEventsSse", "text/event-stream")},
+        },
+        {"Event": _EVENT, "EventResult": _RESULT, "EventResults": _RESULTS, "EventRecord": _RECORD},
     )
+
+
+def _stream(name: str, content_type: str) -> dict[str, Any]:
+    """One format of the streams; the same path with ``/ws`` takes an upgrade, which OpenAPI has no words for."""
+    described = operation(
+        "Events from `since` on, then live, until the client hangs up",
+        "200",
+        "EventRecord",
+        bad=("400", "404", "429"),
+        operationId=name,
+        parameters=[
+            *_READING,
+            {"name": "Last-Event-ID", "in": "header", "schema": STRING, "description": "go on behind this message"},
+        ],
+    )
+    described["responses"]["200"]["content"] = {content_type: {"schema": reference("EventRecord")}}
+    return described
