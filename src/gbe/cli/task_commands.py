@@ -21,7 +21,8 @@ IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of 
 TypesArgument = Annotated[list[str], typer.Argument(metavar="TYPE…", help="Task types.", show_default=False)]
 
 
-def _settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
+def load_settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
+    """The configuration of a command."""
     from gbe.config import load
 
     return load(config, flags={"data_dir": data_dir, "transport": transport})
@@ -70,7 +71,7 @@ def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transpo
     """Find lost tasks and return them to their queues; `gbe serve` does so too."""
     from gbe.cli.worker import sweep
 
-    sweep(_settings(config, data_dir, transport))
+    sweep(load_settings(config, data_dir, transport))
 
 
 @tasks_app.command("submit")
@@ -108,7 +109,7 @@ def tasks_submit(
     )
     encoded = parse_params(words or [], params)
     waiting = seconds("wait", wait)
-    submit(_settings(config, data_dir, transport), task_type, encoded, options, wait=waiting, json=json)
+    submit(load_settings(config, data_dir, transport), task_type, encoded, options, wait=waiting, json=json)
 
 
 @tasks_app.command("list")
@@ -126,7 +127,7 @@ def tasks_list(
     """List tasks, the newest first."""
     from gbe.cli.tasks import list_tasks
 
-    settings = _settings(config, data_dir, transport)
+    settings = load_settings(config, data_dir, transport)
     list_tasks(settings, task_type=task_type, state=state, key=key, limit=limit, cursor=cursor, json=json)
 
 
@@ -142,7 +143,7 @@ def tasks_show(
     """Show a task: parameters, state, progress, result."""
     from gbe.cli.tasks import show
 
-    show(_settings(config, data_dir, transport), task_id, json=json, follow=follow)
+    show(load_settings(config, data_dir, transport), task_id, json=json, follow=follow)
 
 
 @tasks_app.command("cancel")
@@ -156,7 +157,7 @@ def tasks_cancel(
     """Cancel tasks, pending or running."""
     from gbe.cli.tasks import cancel
 
-    cancel(_settings(config, data_dir, transport), task_ids, json=json)
+    cancel(load_settings(config, data_dir, transport), task_ids, json=json)
 
 
 @tasks_app.command("retry")
@@ -170,7 +171,7 @@ def tasks_retry(
     """Submit failed or cancelled tasks again, as new ones; prints their ids."""
     from gbe.cli.tasks import retry
 
-    retry(_settings(config, data_dir, transport), task_ids, json=json)
+    retry(load_settings(config, data_dir, transport), task_ids, json=json)
 
 
 @tasks_app.command("pause")
@@ -183,7 +184,7 @@ def tasks_pause(
     """Start no more tasks of these types until they are resumed."""
     from gbe.cli.tasks import pause
 
-    pause(_settings(config, data_dir, transport), task_types, paused=True)
+    pause(load_settings(config, data_dir, transport), task_types, paused=True)
 
 
 @tasks_app.command("resume")
@@ -196,7 +197,7 @@ def tasks_resume(
     """Start tasks of these types again."""
     from gbe.cli.tasks import pause
 
-    pause(_settings(config, data_dir, transport), task_types, paused=False)
+    pause(load_settings(config, data_dir, transport), task_types, paused=False)
 
 
 @tasks_app.command("types")
@@ -214,4 +215,4 @@ def tasks_types(
     """Show task types and their settings, or change them while everything runs."""
     from gbe.cli.tasks import types
 
-    types(_settings(config, data_dir, transport), task_type, change or [], json=json)
+    types(load_settings(config, data_dir, transport), task_type, change or [], json=json)
