@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
+from gbe.http.refusals import Refusals
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -25,6 +26,7 @@ class Services:
     history: History
     visitors: Visitors
     events: EventPublisher
+    refusals: Refusals
     tasks: TaskClient | None = None
     started: float = field(default_factory=time.time)
 
