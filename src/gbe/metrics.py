@@ -61,6 +61,13 @@ task_run_seconds: Final = Histogram(
     buckets=(0.001, 0.005, 0.025, 0.1, 0.5, 1, 5, 15, 60, 300, 1800),
 )
 
+event_deliveries: Final = Counter(
+    "gbe_event_deliveries", "What became of events that handlers were given", ["group", "outcome"]
+)
+event_handle_seconds: Final = Histogram(
+    "gbe_event_handle_seconds", "How long handlers of events took", ["group"], buckets=_LATENCY_BUCKETS
+)
+
 
 def serve_alone(host: str, port: int) -> None:
     """Answer ``/metrics`` on an address of its own, in a thread; for programs without an HTTP server."""
@@ -94,3 +101,12 @@ class TaskMetrics:
         """An attempt is over."""
         task_ends.labels(task_type, outcome).inc()
         task_run_seconds.labels(task_type).observe(seconds)
+
+
+class EventMetrics:
+    """Counts what the handlers of events do."""
+
+    def handled(self, group: str, outcome: str, seconds: float) -> None:
+        """A delivery is over: ``ok``, ``failed``, ``dead`` or ``invalid``."""
+        event_deliveries.labels(group, outcome).inc()
+        event_handle_seconds.labels(group).observe(seconds)

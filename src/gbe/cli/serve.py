@@ -13,6 +13,7 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.presence import announced
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
@@ -69,6 +70,8 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
         for stream in settings.streams:
             await transport.ensure_stream(stream)
         await start_roles(settings, transport, stack)
+        running = {"roles": list(settings.roles), "workers": settings.workers}
+        await stack.enter_async_context(announced(transport, settings.namespace, "serve", running))
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own

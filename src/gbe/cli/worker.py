@@ -12,12 +12,13 @@ from typing import Final
 import gbe
 from gbe import logs
 from gbe.app import App
+from gbe.cli.presence import announced
 from gbe.cli.runtime import run, settle, stop_on_signals
 from gbe.config import Settings
 from gbe.connect import Connections
 from gbe.errors import ConfigError
 from gbe.imports import imported
-from gbe.metrics import TaskMetrics, serve_alone
+from gbe.metrics import EventMetrics, TaskMetrics, serve_alone
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
 from gbe.workforce import Workforce
@@ -73,10 +74,17 @@ async def _work(app: App, config: WorkerConfig) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with app:
-        workforce = await app.workforce(config, TaskMetrics())
+        backend = (await app.client()).backend
+        workforce = await app.workforce(config, TaskMetrics(), EventMetrics())
         print(_greeting(app, workforce, config), file=sys.stderr, flush=True)  # noqa: T201  a program's own words
         settle()
-        await workforce.run(stop)
+        async with announced(backend.transport, backend.names.namespace, "worker", _work_of(app, workforce)):
+            await workforce.run(stop)
+
+
+def _work_of(app: App, workforce: Workforce) -> dict[str, object]:
+    types = [] if workforce.tasks is None else list(workforce.tasks.types)
+    return {"types": types, "handlers": [f"{one.pattern} ({one.group})" for one in app.handlers]}
 
 
 def _greeting(app: App, workforce: Workforce, config: WorkerConfig) -> str:
@@ -144,7 +152,8 @@ async def _sweep(settings: Settings) -> None:
         sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        async with announced(backend.transport, settings.namespace, "sweeper"):
+            await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         sweeping.cancel()
         for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):
