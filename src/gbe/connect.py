@@ -6,6 +6,7 @@ from typing import Self
 
 from gbe.config import Settings
 from gbe.errors import ConfigError
+from gbe.events.publisher import EventPublisher
 from gbe.imports import imported
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
@@ -120,3 +121,20 @@ async def task_client(settings: Settings, transport: Transport) -> AsyncIterator
             yield client
         finally:
             await client.close()
+
+
+@asynccontextmanager
+async def open_events(settings: Settings) -> AsyncIterator[tuple[Transport, EventPublisher]]:
+    """The transport, with its streams, and a publisher of events on it; no state store is needed.
+
+    Raises:
+        ConfigError: all lives in one process, or a schema of the configuration cannot be used.
+        TransportError: as ``open_transport``.
+    """
+    if settings.transport_kind == "memory":
+        raise ConfigError("transport is memory, which lives in one process: nobody would see its events")
+    registry = event_registry(settings.events)
+    async with await open_transport(settings) as transport:
+        for stream in settings.streams:
+            await transport.ensure_stream(stream)
+        yield transport, EventPublisher(transport, settings.namespace, registry)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli.event_commands import events_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
 app.add_typer(tasks_app)
+app.add_typer(events_app)
 app.command()(worker)
 app.command()(sweeper)
 
