@@ -29,6 +29,7 @@ NAMES: Final = (
     "redis_topics",
     "state",
     "tasks",
+    "events",
 )
 
 

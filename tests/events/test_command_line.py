@@ -1,6 +1,7 @@
 """``gbe events``, and what ``gbe serve``, ``gbe worker`` and ``gbe tasks`` tell of themselves, as a user types them."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,8 @@ import httpx
 import pytest
 from tests.tasks.test_command_line import Shell
 from tests.waiting import eventually
+
+import gbe
 
 CHANGE = ("actor=ann", "action=update", "target=invoice/17")
 
@@ -108,12 +111,13 @@ def test_programs_tell_when_they_start_and_stop(shell: Shell) -> None:
     assert "http" in server["event"]["details"]["roles"]
     for component, words in (("worker", ("worker", "tests.tasks.program:app")), ("sweeper", ("sweeper",))):
         process = shell.start(*words)
-        (started,) = stored(shell, f"events.lifecycle.{component}.started")
+        instance = f"instance={socket.gethostname()[:40]}-{process.pid}"
+        (started,) = stored(shell, f"events.lifecycle.{component}.started", instance)
         process.terminate()
         assert process.wait(30) == 0
-        (stopped,) = stored(shell, f"events.lifecycle.{component}.stopped")
-        assert started["event"]["instance"] == stopped["event"]["instance"]
-        assert stopped["event"]["uptime_ms"] >= 0
+        (stopped,) = stored(shell, f"events.lifecycle.{component}.stopped", instance)
+        assert started["event"]["version"] == stopped["event"]["version"] == gbe.__version__
+        assert (stopped["event"]["uptime_ms"] >= 0, stopped["event"]["message"]) == (True, None)
 
 
 async def test_a_worker_counts_what_its_handlers_do(shell: Shell) -> None:
