@@ -31,6 +31,7 @@ NAMES: Final = (
     "state",
     "tasks",
     "retention",
+    "events",
 )
 
 

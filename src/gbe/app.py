@@ -16,7 +16,7 @@ from gbe.errors import ConfigError, InvalidTaskError
 from gbe.events.domains import EventMethods
 from gbe.events.handlers import EventHandler, HandlerOptions
 from gbe.events.publisher import EventPublisher
-from gbe.events.worker import EventWorker
+from gbe.events.worker import EventObserver, EventWorker
 from gbe.lifecycle.backoff import Backoff
 from gbe.lifecycle.names import Priority
 from gbe.schemas.events.registry import EventRegistry
@@ -309,13 +309,18 @@ class App:
 
     # -- run
 
-    async def workforce(self, config: WorkerConfig | None = None, observer: TaskObserver | None = None) -> Workforce:
+    async def workforce(
+        self,
+        config: WorkerConfig | None = None,
+        observer: TaskObserver | None = None,
+        event_observer: EventObserver | None = None,
+    ) -> Workforce:
         """Workers for all tasks and handlers of this program.
 
         Raises:
             ConfigError: there are none.
         """
-        events = await self.event_worker(config) if self.handlers else None
+        events = await self.event_worker(config, event_observer) if self.handlers else None
         has_tasks = events is None or self.functions or self._configured()
         try:
             tasks = await self.worker(config, observer) if has_tasks else None
@@ -325,12 +330,16 @@ class App:
             tasks = None
         return Workforce(tasks, events)
 
-    async def event_worker(self, config: WorkerConfig | None = None) -> EventWorker:
+    async def event_worker(
+        self, config: WorkerConfig | None = None, observer: EventObserver | None = None
+    ) -> EventWorker:
         """A worker for the handlers of this program."""
         backend = (await self.client()).backend
         grace = (config or WorkerConfig()).grace
         registry = self.events.registry
-        return EventWorker(backend.transport, backend.names.namespace, registry, self.handlers, grace=grace)
+        return EventWorker(
+            backend.transport, backend.names.namespace, registry, self.handlers, grace=grace, observer=observer
+        )
 
     async def worker(self, config: WorkerConfig | None = None, observer: TaskObserver | None = None) -> Worker:
         """A worker for the functions of this program, and for the calls that are configured.

@@ -16,6 +16,7 @@ from gbe.deadletters.letters import DeadLetters
 from gbe.deadletters.names import LetterNames
 from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
+from gbe.events.publisher import EventPublisher
 from gbe.imports import imported
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
@@ -247,3 +248,19 @@ def archiver(settings: Settings, backend: Backend, observer: Observer | None = N
         return await open_sink(settings.archive, settings.objects, archive_folder(settings))
 
     return Archiver(backend.transport, backend.state, opened, settings.namespace, settings.archive, observer)
+
+
+@asynccontextmanager
+async def open_events(settings: Settings) -> AsyncIterator[tuple[Transport, EventPublisher]]:
+    """The transport, with its streams, and a publisher of events on it; no state store is needed.
+
+    Raises:
+        ConfigError: all lives in one process, or a schema of the configuration cannot be used.
+        TransportError: as ``open_transport``.
+    """
+    if settings.transport_kind == "memory":
+        raise ConfigError("transport is memory, which lives in one process: nobody would see its events")
+    registry = event_registry(settings.events)
+    async with await open_transport(settings) as transport:
+        await ensure_streams(settings, transport)
+        yield transport, EventPublisher(transport, settings.namespace, registry)

@@ -99,6 +99,12 @@ archive_waiting: Final = Gauge(
 archive_oldest: Final = Gauge(
     "gbe_archive_oldest_waiting_seconds", "Age of the oldest of them", multiprocess_mode="livemostrecent"
 )
+event_deliveries: Final = Counter(
+    "gbe_event_deliveries", "What became of events that handlers were given", ["group", "outcome"]
+)
+event_handle_seconds: Final = Histogram(
+    "gbe_event_handle_seconds", "How long handlers of events took", ["group"], buckets=_LATENCY_BUCKETS
+)
 
 
 def serve_alone(host: str, port: int) -> None:
@@ -204,3 +210,12 @@ class ArchiveMetrics:
         """So much was handed out and is not archived yet."""
         archive_waiting.set(messages)
         archive_oldest.set(oldest_seconds)
+
+
+class EventMetrics:
+    """Counts what the handlers of events do."""
+
+    def handled(self, group: str, outcome: str, seconds: float) -> None:
+        """A delivery is over: ``ok``, ``failed``, ``dead`` or ``invalid``."""
+        event_deliveries.labels(group, outcome).inc()
+        event_handle_seconds.labels(group).observe(seconds)

@@ -13,6 +13,7 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.presence import announced
 from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
 from gbe.cli.runtime import in_background, run, settle, stop_on_signals
@@ -79,6 +80,8 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
         await ensure_streams(settings, transport)
         await start_roles(settings, transport, stack)
         await stack.enter_async_context(in_background(follow_file(settings, stop), "gbe.configuration"))
+        running = {"roles": list(settings.roles), "workers": settings.workers}
+        await stack.enter_async_context(announced(transport, settings.namespace, "serve", running))
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own

@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from gbe.app import App
+from gbe.cli.operator import Operator
 from gbe.cli.output import clean, escaped, moment, print_json, print_table
 from gbe.cli.runtime import run
 from gbe.config import Settings
@@ -34,6 +35,16 @@ def with_client(settings: Settings, work: Work) -> None:
             await work(await app.client())
 
     run(main())
+
+
+def with_operator(settings: Settings, work: Callable[[TaskClient, Operator], Coroutine[Any, Any, None]]) -> None:
+    """The same for commands that change something, and tell of it."""
+
+    async def told(client: TaskClient) -> None:
+        backend = client.backend
+        await work(client, Operator(backend.transport, backend.names.namespace))
+
+    with_client(settings, told)
 
 
 # -- submit
@@ -201,40 +212,43 @@ async def _follow(client: TaskClient, record: TaskRecord) -> None:
 def cancel(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
     """Cancel tasks, one after the other; the first that cannot be ends it."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for task_id in task_ids:
             record = await client.cancel(check_task_id(task_id))
             print_json(as_document(record)) if json else typer.echo(f"{task_id} cancelled")
+            await operator.did("cancel", f"task/{task_id}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def retry(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
     """Submit failed tasks again; prints the new ids."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for task_id in task_ids:
             record = await client.retry(check_task_id(task_id))
             print_json(as_document(record)) if json else typer.echo(record.task_id)
+            await operator.did("retry", f"task/{task_id}", after={"task_id": record.task_id})
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def pause(settings: Settings, task_types: Sequence[str], *, paused: bool) -> None:
     """Pause or resume types."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for name in task_types:
             await client.types.pause(name, paused=paused)
             typer.echo(f"{name} {'paused' if paused else 'resumed'}")
+            await operator.did("pause" if paused else "resume", f"task-type/{name}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def types(settings: Settings, name: str | None, changes: Sequence[str], *, json: bool) -> None:
     """Show types, or change settings of one."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         if name is not None:
             await client.types.look_up(name)
             await client.types.refresh(name)
@@ -243,6 +257,7 @@ def types(settings: Settings, name: str | None, changes: Sequence[str], *, json:
         if changes and name is not None:
             settings_of = {key: value or None for key, _, value in (change.partition("=") for change in changes)}
             await client.types.set(name, settings_of)
+            await operator.did("change", f"task-type/{name}", after=settings_of)
         names = [name] if name is not None else await client.types.refresh_all()
         if json:
             print_json({one: client.types.effective(one).settings() for one in names})
@@ -262,7 +277,7 @@ def types(settings: Settings, name: str | None, changes: Sequence[str], *, json:
             )
         print_table(table)
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 # -- output

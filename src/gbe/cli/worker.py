@@ -12,13 +12,14 @@ from typing import Final
 import gbe
 from gbe import logs
 from gbe.app import App
+from gbe.cli.presence import announced
 from gbe.cli.reload import follow_file, on_hangup
 from gbe.cli.runtime import in_background, run, settle, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
 from gbe.imports import imported
-from gbe.metrics import SweepMetrics, TaskMetrics, serve_alone, worker_ended
+from gbe.metrics import EventMetrics, SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
 from gbe.workforce import Workforce
@@ -74,11 +75,20 @@ async def _work(app: App, config: WorkerConfig) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with app:
-        workforce = await app.workforce(config, TaskMetrics())
+        backend = (await app.client()).backend
+        workforce = await app.workforce(config, TaskMetrics(), EventMetrics())
         print(_greeting(app, workforce, config), file=sys.stderr, flush=True)  # noqa: T201  a program's own words
         settle()
-        async with in_background(follow_file(app.settings, stop), "gbe.configuration"):
+        async with (
+            in_background(follow_file(app.settings, stop), "gbe.configuration"),
+            announced(backend.transport, backend.names.namespace, "worker", _work_of(app, workforce)),
+        ):
             await workforce.run(stop)
+
+
+def _work_of(app: App, workforce: Workforce) -> dict[str, object]:
+    types = [] if workforce.tasks is None else list(workforce.tasks.types)
+    return {"types": types, "handlers": [f"{one.pattern} ({one.group})" for one in app.handlers]}
 
 
 def _greeting(app: App, workforce: Workforce, config: WorkerConfig) -> str:
@@ -170,5 +180,8 @@ async def _sweep(settings: Settings) -> None:
             retention=retention(settings, backend),
         )
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        async with in_background(follow_file(settings, stop), "gbe.configuration"):
+        async with (
+            in_background(follow_file(settings, stop), "gbe.configuration"),
+            announced(backend.transport, settings.namespace, "sweeper"),
+        ):
             await until_stopped(sweeper.run(), stop)

@@ -81,9 +81,19 @@ class Access:
 
     token: str | None
     behind_proxy: bool
+    on_refused: Callable[[HTTPConnection, RefusedError], None] | None = None
+    """Hears of everybody who may not."""
 
     def check(self, request: HTTPConnection) -> None:
         """Raises ``RefusedError`` for whoever may not."""
+        try:
+            self._check(request)
+        except RefusedError as exc:
+            if self.on_refused is not None:
+                self.on_refused(request, exc)
+            raise
+
+    def _check(self, request: HTTPConnection) -> None:
         if self.token is not None:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode("latin-1", "replace"), f"Bearer {self.token}".encode()):

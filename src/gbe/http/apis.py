@@ -1,10 +1,10 @@
 """All JSON APIs of a server, put together: a new one adds its endpoints, its part of the document and its paths."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from gbe.events.reading import EventReader
-from gbe.http.api import Access, Endpoint, answer, api
+from gbe.http.api import Access, Endpoint, RefusedError, answer, api
 from gbe.http.asgi import App
 from gbe.http.deadletters import deadletter_endpoints
 from gbe.http.events import event_endpoints
@@ -47,5 +47,11 @@ def apis(services: Services, streams: OpenStreams) -> App:
         return answer(200, document(parts))
 
     endpoints.append(Endpoint("GET", "/v1/openapi.json", openapi))
-    access = Access(services.http.api_token, services.notify.behind_proxy)
+
+    def refused(request: HTTPConnection, exc: RefusedError) -> None:
+        client = services.visitors.of_request(request.scope.get("client"), request.headers.raw).key
+        reason = "no valid API token" if exc.status == 401 else "not a program of this machine"
+        services.refusals.note(client, request.scope["path"], reason)
+
+    access = Access(services.http.api_token, services.notify.behind_proxy, refused)
     return api(endpoints, access, event_sockets(reader, streams, services.http))

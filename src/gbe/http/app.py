@@ -26,6 +26,7 @@ from gbe.http.config import HttpConfig
 from gbe.http.keepalive import Keepalive
 from gbe.http.open_streams import OpenStreams
 from gbe.http.publish import Publishing
+from gbe.http.refusals import Refusals
 from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
@@ -86,6 +87,7 @@ class Application:
     async def close(self) -> None:
         """End the streams and stop following topics."""
         self.end_streams()
+        await self.services.refusals.close()
         await self.services.hub.close()
 
     # -- handlers
@@ -170,6 +172,7 @@ def build_application(
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
+    publisher = EventPublisher(transport, namespace, events)
     return Application(
         Services(
             transport=transport,
@@ -182,7 +185,8 @@ def build_application(
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,
-            events=EventPublisher(transport, namespace, events),
+            events=publisher,
             streams=streams,
+            refusals=Refusals(publisher),
         )
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from gbe.deadletters.letters import DeadLetters
 from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
+from gbe.http.refusals import Refusals
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -28,6 +29,7 @@ class Services:
     history: History
     visitors: Visitors
     events: EventPublisher
+    refusals: Refusals
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None
