@@ -213,7 +213,7 @@ class TaskClient:
         except StateUnavailableError as exc:
             logger.warning("waiting for a task: %s", exc, extra={"task_id": task_id})
             return None
-        return moves.outcome_of(record, record.finished_at or 0) if record.state.is_terminal else None
+        return moves.outcome_of(record) if record.state.is_terminal else None
 
     async def result(self, task_type: str, task_id: str, timeout: float | None = None) -> bytes:
         """The result of a task as JSON, once it has one.
@@ -372,7 +372,7 @@ def as_document(record: TaskRecord, **values: bytes) -> dict[str, Any]:
         "run_at": record.run_at,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
-        "timeout_at": record.timeout_at,
+        "timeout_at": None if record.state.is_terminal else record.timeout_at,
         "deadline": record.deadline,
         "worker": record.worker,
         "job_id": record.job_id,
