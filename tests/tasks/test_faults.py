@@ -60,16 +60,17 @@ async def client(deployment: Deployment) -> App:
 
 
 async def completions(deployment: Deployment, task_type: str) -> Counter[str]:
-    """How often each task was said to be completed."""
+    """How many completions of each task were told; one that is published again has the same id, and counts once."""
     transport = (await deployment.backend()).transport
-    found: Counter[str] = Counter()
+    found: set[tuple[str, str]] = set()
     start: Start = EARLIEST
     while True:
         page = await transport.read(deployment.names.terminal(task_type), start=start)
         for message in page:
-            found[decode_outcome(message.envelope.payload).task_id] += 1
+            outcome = decode_outcome(message.envelope.payload)
+            found.add((outcome.task_id, outcome.id))
         if not page or page[-1].position is None:
-            return found
+            return Counter(task_id for task_id, _ in found)
         start = AfterPosition(page[-1].position)
 
 
@@ -147,6 +148,32 @@ async def test_workers_are_killed_at_random(deployment: Deployment, client: App,
         workers[victim] = start()
     await finished
     assert not [task for task, times in (await completions(deployment, "work")).items() if times > 1]
+
+
+@everywhere
+async def test_a_worker_dies_between_the_end_and_its_publication(
+    deployment: Deployment, client: App, start: Start_
+) -> None:
+    """kill -9, with the state written and nothing said: the next worker tells, once."""
+    dying = start("worker", "tests.tasks.dying:app", "--concurrency", "5")
+    tasks = await submit(client, 5, seconds=0.0)
+    await eventually(lambda: _has_died(dying), "the worker has killed itself", within=60)
+    ended = {task.id for task in tasks if (await task.refresh()).state is TaskState.COMPLETED}
+    assert ended
+    assert not await completions(deployment, "work")
+    start("sweeper")
+    start()
+    await all_completed(client, tasks)
+
+    async def are_told() -> bool:
+        found = await completions(deployment, "work")
+        return all(found[task.id] == 1 for task in tasks)
+
+    await eventually(are_told, "every end is told of, once", within=60, interval=0.2)
+
+
+async def _has_died(process: GbeProcess) -> bool:
+    return not process.is_alive
 
 
 async def test_the_engine_is_killed_and_comes_back(deployment: Deployment, client: App, start: Start_) -> None:

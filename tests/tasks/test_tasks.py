@@ -27,6 +27,7 @@ from gbe.lifecycle.moves import signal_for
 from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import decode_outcome, decode_progress, encode
+from gbe.tasks import listing
 from gbe.tasks.client import MAX_PARAMS
 from gbe.transport.base import EARLIEST
 
@@ -525,6 +526,41 @@ async def test_lists_show_the_newest_first_page_by_page(app: App) -> None:
         await client.list(cursor="nonsense")
     with pytest.raises(InvalidTaskError, match="1 to 1000"):
         await client.list(limit=0)
+
+
+async def test_a_page_of_a_list_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a stretch of records a list goes on in the next: every task is on one page, the newest of each first."""
+    monkeypatch.setattr(listing, "STRETCH", 10)
+
+    @app.task("many")
+    async def many() -> None: ...
+
+    tasks = [await app.submit("many", key="even" if n % 2 == 0 else "odd") for n in range(34)]
+    client = await app.client()
+
+    async def pages(limit: int, key: str | None) -> list[list[str]]:
+        found, cursor = [], None
+        while True:
+            page = await client.list(task_type="many", key=key, limit=limit, cursor=cursor)
+            found.append([record.task_id for record in page.tasks])
+            assert [record.task_id for record in page.tasks] == [
+                record.task_id for record in sorted(page.tasks, key=lambda r: (r.created_at, r.task_id), reverse=True)
+            ]
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
+    for key, limit in ((None, 3), (None, 100), ("odd", 3), ("neither", 3)):
+        found = await pages(limit, key)
+        expected = [task.id for task in tasks if key is None or task.record.key == key]
+        assert sorted(task_id for page in found for task_id in page) == sorted(expected)
+        assert max(map(len, found)) <= min(limit, 10)
+        assert len(found) >= 4, "the records of four stretches"
+    cursor = (await client.list(task_type="many", limit=3)).cursor
+    assert cursor is not None
+    for bad in (cursor[:-3], cursor + "AAAA", "A" * 5000, "é", "WyJ4IHkiXQ"):
+        with pytest.raises(InvalidTaskError, match="cursor"):
+            await client.list(task_type="many", limit=3, cursor=bad)
 
 
 async def test_a_task_that_does_not_exist_is_said_so(app: App) -> None:

@@ -17,6 +17,9 @@ from gbe.schemas.tasks import VERSION, TaskOutcome, TaskSignal
 SIGNAL_PATIENCE_MS: Final = 5_000
 """How long a signal may go unanswered before the sweeper looks whether it still exists."""
 
+ANNOUNCE_PATIENCE_MS: Final = 5_000
+"""How long whoever ends a task may take to publish its outcome before the sweeper does."""
+
 INLINE_LIMIT: Final = 16 * 1024
 """Parameters up to so many bytes travel with the signal, results with the reply; larger ones are looked up."""
 
@@ -59,9 +62,9 @@ def signal_for(record: TaskRecord, now: int) -> TaskSignal:
     )
 
 
-def outcome_of(record: TaskRecord, now: int) -> TaskOutcome:
-    """The outcome of a task that has ended."""
-    started = record.started_at
+def outcome_of(record: TaskRecord) -> TaskOutcome:
+    """The outcome of a task that has ended; the same, whoever asks and how often."""
+    started, now = record.started_at, record.finished_at or 0
     return TaskOutcome(
         v=VERSION,
         ts=now,
@@ -111,15 +114,24 @@ def renew(attempt: int, *, now: int, timeout_at: int, progress: Fields) -> Move:
     return Move(_held(attempt, TaskEvent.RENEW), changes)
 
 
-def complete(attempt: int, *, now: int, result: Fields, retention: float) -> Move:
-    """The task is done."""
+def complete(attempt: int, *, now: int, result: Fields, retention: float, announce_at: int | None = None) -> Move:
+    """The task is done.
+
+    Args:
+        announce_at: when the sweeper is to publish the outcome, unless somebody has (``announced``); ``None`` if the
+            task's signal is held until then, and so would come back.
+    """
     state = next_state(TaskState.RUNNING, TaskEvent.COMPLETE)
-    return Move(_held(attempt, TaskEvent.COMPLETE), {**_ended(state, now), "error": None, **result}, retention)
+    changes = {**_ended(state, now, announce_at), "error": None, **result}
+    return Move(_held(attempt, TaskEvent.COMPLETE), changes, retention)
 
 
-def fail(attempt: int, *, now: int, retry_count: int, error: str, retention: float) -> Move:
-    """The task has failed for good."""
-    changes = {**_ended(TaskState.FAILED, now), "error": _error(error), "retry_count": b"%d" % retry_count}
+def fail(
+    attempt: int, *, now: int, retry_count: int, error: str, retention: float, announce_at: int | None = None
+) -> Move:
+    """The task has failed for good; ``announce_at`` as for ``complete``."""
+    ended = _ended(TaskState.FAILED, now, announce_at)
+    changes = {**ended, "error": _error(error), "retry_count": b"%d" % retry_count}
     return Move(_held(attempt, TaskEvent.FAIL), changes, retention)
 
 
@@ -156,8 +168,8 @@ def expire(record: TaskRecord, *, now: int, error: str, retention: float, retry_
     """Fail a task for somebody else's reasons: nobody holds it any more."""
     state = next_state(record.state, TaskEvent.FAIL)
     count = record.retry_count if retry_count is None else retry_count
-    changes = {**_ended(state, now), "error": _error(error), "retry_count": b"%d" % count}
-    return Move(_as_seen(record), changes, retention)
+    ended = _ended(state, now, now + ANNOUNCE_PATIENCE_MS)
+    return Move(_as_seen(record), {**ended, "error": _error(error), "retry_count": b"%d" % count}, retention)
 
 
 def cancel(record: TaskRecord, *, now: int, reason: str, retention: float) -> Move:
@@ -169,7 +181,14 @@ def cancel(record: TaskRecord, *, now: int, reason: str, retention: float) -> Mo
     state = next_state(record.state, TaskEvent.CANCEL)
     # not as seen to the letter: the lease may be renewed meanwhile
     expected = {"state": _STATES[record.state], "attempt": b"%d" % record.attempt}
-    return Move(expected, {**_ended(state, now), "error": _error(reason)}, retention)
+    ended = _ended(state, now, now + ANNOUNCE_PATIENCE_MS)
+    return Move(expected, {**ended, "error": _error(reason)}, retention)
+
+
+def announced(state: TaskState, attempt: int, announce_at: int) -> Move:
+    """The outcome of a task that has ended is published: nobody needs to look at it any more."""
+    moment = b"%d" % announce_at
+    return Move({"state": _STATES[state], "attempt": b"%d" % attempt, "timeout_at": moment}, {"timeout_at": None})
 
 
 def after(record: TaskRecord, move: Move) -> TaskRecord:
@@ -203,9 +222,10 @@ def _waiting(now: int, run_at: int) -> dict[str, bytes | None]:
     }
 
 
-def _ended(state: TaskState, now: int) -> dict[str, bytes | None]:
+def _ended(state: TaskState, now: int, announce_at: int | None) -> dict[str, bytes | None]:
     moment = b"%d" % now
-    return {"state": _STATES[state], "updated_at": moment, "finished_at": moment, "timeout_at": None}
+    look_at = None if announce_at is None else b"%d" % announce_at
+    return {"state": _STATES[state], "updated_at": moment, "finished_at": moment, "timeout_at": look_at}
 
 
 def _error(text: str) -> bytes:

@@ -3,6 +3,8 @@
 - A *pending* task should have been claimed by now. If its signal is gone from the queue it is published again.
 - A *running* task's lease, step or whole time is over: its worker is dead, cut off, or stuck. It is retried at once,
   or has failed if its budget is spent.
+- A task that has *ended* should have been announced by now: whoever ended it died, or could not publish. Its outcome
+  is published, perhaps for the second time, with the same id.
 
 All that is done is conditional on what was seen, so that two sweepers at a time, which a stopped one that wakes may
 bring about, do nothing twice but signal. One at a time is enough, and a lease sees to it.
@@ -191,6 +193,8 @@ class Sweeper:
             await self._pending(found.key, record, settings, look, tally)
         elif not record.state.is_terminal:
             await self._held(found.key, record, settings, look.now, tally)
+        elif await self._announce(found.key, record):
+            logger.info("outcome published for whoever could not", extra=_ids(record))
 
     async def _pending(self, key: str, record: TaskRecord, settings: TaskType, look: "_Look", tally: _Tally) -> None:
         now = look.now
@@ -237,13 +241,7 @@ class Sweeper:
         self._observer.failed(record.task_type)
         ended = moves.after(record, move)
         logger.warning("task failed: %s", ended.error, extra=_ids(ended))
-        end = moves.outcome_of(ended, self._clock.now_ms())
-        outcome = tasks.encode(end)
-        await self._publish(self._names.terminal(ended.task_type), outcome)
-        if ended.reply_to is not None and self._names.is_reply(ended.reply_to):
-            await self._publish(ended.reply_to, outcome, durable=False)
-        letter = letter_of(self._names, end)
-        await self._publish(self._names.dead_letters, deadletter.encode(letter), idempotency_key=letter.storage_key())
+        await self._announce(key, ended)
         fault = Fault(
             ts=self._clock.now_ms(),
             id=new_ulid(),
@@ -253,6 +251,26 @@ class Sweeper:
             task_id=ended.task_id,
         )
         await self._publish(self._names.errors, system.encode(fault))
+
+    async def _announce(self, key: str, ended: TaskRecord) -> bool:
+        """Publish the outcome of a task that has ended; whether that is done. If not, the record stays due."""
+        end = moves.outcome_of(ended)
+        outcome = tasks.encode(end)
+        if ended.reply_to is not None and self._names.is_reply(ended.reply_to):
+            await self._publish(ended.reply_to, outcome, durable=False)
+        if not await self._publish(self._names.terminal(ended.task_type), outcome, traceparent=ended.traceparent):
+            return False
+        if ended.state is TaskState.FAILED and not await self._bury(letter_of(self._names, end)):
+            return False
+        if ended.timeout_at is not None:
+            move = moves.announced(ended.state, ended.attempt, ended.timeout_at)
+            await self._state.update_if(key, move.expected, move.changes)
+        return True
+
+    async def _bury(self, letter: deadletter.DeadLetter) -> bool:
+        return await self._publish(
+            self._names.dead_letters, deadletter.encode(letter), idempotency_key=letter.storage_key()
+        )
 
     async def _signal(self, record: TaskRecord, now: int) -> None:
         payload = tasks.encode(moves.signal_for(record, now))
@@ -268,13 +286,15 @@ class Sweeper:
         durable: bool = True,
         traceparent: str | None = None,
         idempotency_key: str | None = None,
-    ) -> None:
+    ) -> bool:
         try:
             await self._transport.publish(
                 subject, payload, durable=durable, traceparent=traceparent, idempotency_key=idempotency_key
             )
         except TransportError as exc:  # a task is looked at again
             logger.warning("not published: %s", exc, extra={"subject": subject})
+            return False
+        return True
 
     async def _report(self, tally: _Tally, started: float) -> SweepReport:
         now = self._clock.monotonic()

@@ -1,7 +1,10 @@
 """A worker: takes signals from queues, claims their tasks, runs them, and keeps their leases.
 
 Per task it writes twice: the claim, which also starts it, and the end. Both are conditional on the attempt, so a
-worker that was stopped for longer than its lease changes nothing when it wakes. Whatever it writes in one moment
+worker that was stopped for longer than its lease changes nothing when it wakes. A signal is acknowledged once the
+outcome is published: if the worker dies between the end and that, it comes back, and whoever gets it publishes the
+outcome. A task that outlives a renewal of its lease does without; its end sets a deadline for the sweeper instead.
+Whatever it writes in one moment
 shares round trips: the state store and the transport put them into one pipeline.
 
 A worker outlives its engine. While that is away, running tasks go on, and their ends are written when it is back.
@@ -15,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TransportError
+from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
 from gbe.lifecycle.names import Priority, check_task_id
@@ -40,6 +43,7 @@ _FEED_PAUSE: Final = 0.5
 _SLOT_PATIENCE: Final = 1.0
 _MOST_WAIT: Final = 5.0  # for a limit, before it is asked again
 _MOST_AHEAD: Final = 128
+_ANNOUNCE_PAUSE: Final = 1.0
 
 
 class Worker:
@@ -197,7 +201,7 @@ class Worker:
         ahead = 1 if settings.has_limits else min(max(1, self._slots.count // 2), _MOST_AHEAD)
         options = ConsumeOptions(
             batch_size=ahead,
-            max_inflight=self._slots.count + ahead + 1,
+            max_inflight=2 * self._slots.count + ahead + 1,  # running, ended and being published, waiting here
             ack_timeout=self.config.signal_timeout,
             max_deliver=_MOST_DELIVERIES,
             start=EARLIEST,
@@ -289,11 +293,11 @@ class Worker:
             trace=to_link,
         )
         if not await self._store.settle(key, move, lambda: self._patient):
-            await delivery.ack()  # somebody has it, or it has ended: the signal has done its part
+            await self._signalled_in_vain(delivery, signal, name)
             return
+        attempt.held = delivery
         self._running[key] = attempt
         try:
-            await delivery.ack()
             attempt.context = TaskContext(
                 task_id=signal.task_id,
                 task_type=name,
@@ -309,6 +313,31 @@ class Worker:
             await self._runner.run(function, attempt)
         finally:
             del self._running[key]
+        await attempt.let_go()
+
+    async def _signalled_in_vain(self, delivery: Delivery, signal: TaskSignal, name: str) -> None:
+        """Somebody has the task, or it has ended: the signal has done its part, once the outcome is published."""
+        if delivery.attempt > 1 and not await self._ensure_announced(signal, name):
+            await delivery.nak(_ANNOUNCE_PAUSE)
+            return
+        await delivery.ack()
+
+    async def _ensure_announced(self, signal: TaskSignal, name: str) -> bool:
+        """A signal that comes back may be the last trace of an attempt whose worker died before it told of its end.
+
+        Returns:
+            Whether the outcome is published, or is somebody else's to publish.
+        """
+        try:
+            record = await self._store.get(name, signal.task_id)
+        except TaskError:  # it is kept no longer, or it is none
+            return True
+        except StateError as exc:
+            logger.warning("end of a task not looked up: %s", exc, extra={"task_id": signal.task_id})
+            return False
+        if not record.state.is_terminal or record.attempt != signal.attempt + 1 or record.timeout_at is not None:
+            return True
+        return await self._backend.announce_end(record)
 
     def _span(self, attempt: Attempt) -> AttemptSpan:
         attributes = {
@@ -356,6 +385,7 @@ class Worker:
         try:
             if await self._store.apply(attempt.key, move):
                 attempt.lease_from = started
+                await attempt.keep_or_let_go()
                 if attempt.places:
                     await self._limits.renew(attempt.places)
             elif self._running.get(attempt.key) is attempt:
