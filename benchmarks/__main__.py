@@ -18,6 +18,7 @@ from benchmarks import harness, plot
 from benchmarks.harness import Options, Row
 
 NAMES: Final = (
+    "archive",
     "publish",
     "consume",
     "http",
@@ -29,6 +30,8 @@ NAMES: Final = (
     "redis_topics",
     "state",
     "tasks",
+    "retention",
+    "events",
 )
 
 

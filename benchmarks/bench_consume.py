@@ -33,7 +33,7 @@ async def run(options: Options) -> list[Row]:
             return await _ours(on, f"group{next(names)}", messages)
 
         async def raw() -> Sample:
-            return await _raw(on, f"raw{next(names)}", messages)
+            return await raw_fetch(on, f"raw{next(names)}", messages)
 
         mine, theirs = await alternate(options.runs, ours, raw)
     row = Row(
@@ -83,7 +83,8 @@ async def _ours(on: Bench, group: str, messages: int) -> Sample:
     return sample
 
 
-async def _raw(on: Bench, name: str, messages: int) -> Sample:
+async def raw_fetch(on: Bench, name: str, messages: int, subject: str = SUBJECT, of: str = "bench-consume") -> Sample:
+    """nats-py takes and acknowledges everything that is stored on a subject of one stream."""
     jetstream = on.raw.jetstream()
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, max_ack_pending=MAX_INFLIGHT
@@ -91,7 +92,7 @@ async def _raw(on: Bench, name: str, messages: int) -> Sample:
     meter = CpuMeter(on.engine.pid)
     started = time.perf_counter()
     received = 0
-    subscription = await jetstream.pull_subscribe(SUBJECT, durable=name, stream="bench-consume", config=config)
+    subscription = await jetstream.pull_subscribe(subject, durable=name, stream=of, config=config)
     while received < messages:
         batch = await subscription.fetch(BATCH)
         for msg in batch:
@@ -101,7 +102,7 @@ async def _raw(on: Bench, name: str, messages: int) -> Sample:
     elapsed = time.perf_counter() - started
     sample = Sample(messages / elapsed, meter.per_message(messages))
     await subscription.unsubscribe()
-    info = await jetstream.consumer_info("bench-consume", name)
+    info = await jetstream.consumer_info(of, name)
     assert (info.num_pending, info.num_ack_pending) == (0, 0), info
-    await jetstream.delete_consumer("bench-consume", name)
+    await jetstream.delete_consumer(of, name)
     return sample

@@ -63,11 +63,18 @@ async def _compare(options: Options, workers: int, durability: Durability) -> Ro
     )
 
 
-async def publish_load(server: Server, path: str, seconds: float, connections: int) -> Sample:
-    """Load one server; only the time after the warm-up counts, for the servers' CPU too."""
+async def publish_load(
+    server: Server, path: str, seconds: float, connections: int, *, body: Path | None = None
+) -> Sample:
+    """Load one server; only the time after the warm-up counts, for the servers' CPU too.
+
+    Args:
+        body: a file with the JSON to send; without it, some text.
+    """
+    more = [] if body is None else ["--json", str(body)]
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "benchmarks.load", str(server.port), path, "--seconds", str(seconds),
-        "--connections", str(connections),
+        "--connections", str(connections), *more,
         stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert process.stdout is not None

@@ -150,14 +150,15 @@ def _has_ended(record: Any) -> bool:
 
 
 async def _completions(client: TaskClient) -> Counter[str]:
-    found: Counter[str] = Counter()
+    found: set[tuple[str, str]] = set()  # one that is published again has the same id, and counts once
     start: Start = EARLIEST
     while True:
         page = await client.backend.transport.read(client.backend.names.terminal("work"), start=start)
         for message in page:
-            found[decode_outcome(message.envelope.payload).task_id] += 1
+            outcome = decode_outcome(message.envelope.payload)
+            found.add((outcome.task_id, outcome.id))
         if not page or page[-1].position is None:
-            return found
+            return Counter(task_id for task_id, _ in found)
         start = AfterPosition(page[-1].position)
 
 

@@ -381,6 +381,10 @@ async def everything(transport: Transport) -> None:
         await eventually(settled, "the group has settled everything")
     assert len(await transport.read("gbe._deadletter.a")) == 1
     assert await transport.locate("gbe.a.x", ids[2]) is not None
+    assert "gbe-deadletter" in [stream.name for stream in await transport.streams()]
+    assert (await transport.stream_figures("gbe-deadletter")).messages == 1
+    assert [known.group for known in await transport.memberships("gbe-a")] == ["workers"]
+    assert await transport.subjects("gbe.a.>") == ["gbe.a.x"]
     assert await transport.trim("gbe.a.x", round(time.time() * 1000) + 1000) == 3
     assert await transport.read("gbe.a.x") == []
     await transport.ping()

@@ -4,16 +4,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gbe.app import App
+    from gbe.schemas.events.base import Event
     from gbe.tasks.context import TaskContext
     from gbe.tasks.handle import Task
     from gbe.tasks.runner import DoNotRetryError
 
-__all__ = ["App", "DoNotRetryError", "Task", "TaskContext", "__version__"]
+__all__ = ["App", "DoNotRetryError", "Event", "Task", "TaskContext", "__version__"]
 __version__ = "0.1.0"
 
 _HOMES = {
     "App": "gbe.app",
     "DoNotRetryError": "gbe.tasks.runner",
+    "Event": "gbe.schemas.events.base",
     "Task": "gbe.tasks.handle",
     "TaskContext": "gbe.tasks.context",
 }

@@ -1,4 +1,4 @@
-"""``gbe.App``: what a program that submits or runs tasks holds in its hands."""
+"""``gbe.App``: what a program that submits or runs tasks, or publishes or handles events, holds in its hands."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -10,10 +10,16 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from gbe.config import Settings, load
-from gbe.connect import Connections
+from gbe.connect import Connections, event_registry
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidTaskError
+from gbe.events.domains import EventMethods
+from gbe.events.handlers import EventHandler, HandlerOptions
+from gbe.events.publisher import EventPublisher
+from gbe.events.worker import EventObserver, EventWorker
+from gbe.lifecycle.backoff import Backoff
 from gbe.lifecycle.names import Priority
+from gbe.schemas.events.registry import EventRegistry
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import SubmitOptions, TaskClient
 from gbe.tasks.config import WorkerConfig
@@ -22,8 +28,15 @@ from gbe.tasks.handle import Task
 from gbe.tasks.observer import TaskObserver
 from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.worker import Worker
+from gbe.transport.base import LATEST, Start
+from gbe.workforce import Workforce
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class NoTasksError(ConfigError):
+    """A program that has nothing to work on."""
+
 
 OPTIONS: Final = frozenset(
     {
@@ -41,6 +54,54 @@ OPTIONS: Final = frozenset(
     }
 )
 """What ``submit`` keeps for itself: no parameter of a task may be named so."""
+
+
+class AppEvents(EventMethods):
+    """``app.events``: publishes events, connecting first; see ``gbe.events.publisher.EventPublisher``."""
+
+    def __init__(self, app: "App") -> None:
+        super().__init__(self.publish)
+        self._app = app
+        self._added: dict[str, type[Any]] = {}
+        self._publisher: tuple[TaskClient, EventPublisher] | None = None
+        self._registry: EventRegistry | None = None
+
+    def register(self, pattern: str, kind: type[Any]) -> None:
+        """Say what events look like.
+
+        Args:
+            pattern: subjects without the namespace, such as ``orders.*``; a stream must store them.
+            kind: a ``gbe.Event``, or another type that msgspec decodes.
+
+        Raises:
+            ConfigError: a pattern or a type that cannot be.
+        """
+        EventRegistry({pattern: kind})
+        self._added[pattern] = kind
+        self._registry = self._publisher = None
+
+    @property
+    def registry(self) -> EventRegistry:
+        """All schemas: of gbe, of the configuration, and those that were registered here. Raises ``ConfigError``."""
+        if self._registry is None:
+            self._registry = event_registry(self._app.configured_events)
+            for pattern, kind in self._added.items():
+                self._registry.register(pattern, kind)
+        return self._registry
+
+    async def publisher(self) -> EventPublisher:
+        """The publisher behind all this, connected."""
+        client = await self._app.client()
+        if self._publisher is None or self._publisher[0] is not client:
+            backend = client.backend
+            publisher = EventPublisher(backend.transport, backend.names.namespace, self.registry, backend.clock)
+            self._publisher = (client, publisher)
+        return self._publisher[1]
+
+    async def publish(self, subject: str, event: object, *, idempotency_key: str | None = None) -> str:
+        """Check an event and store it; returns the id of its message. Raises as ``EventPublisher.publish``."""
+        publisher = await self.publisher()
+        return await publisher.publish(subject, event, idempotency_key=idempotency_key)
 
 
 class App:
@@ -68,6 +129,8 @@ class App:
         self._config = None if config is None else Path(config)
         self._settings, self._backend, self._overrides = settings, backend, overrides
         self.functions: dict[str, TaskFunction] = {}
+        self.handlers: list[EventHandler] = []
+        self.events = AppEvents(self)
         self._client: TaskClient | None = None
         self._stack = AsyncExitStack()
         self._opening = asyncio.Lock()
@@ -105,6 +168,52 @@ class App:
             if taken:
                 raise ConfigError(f"task {name}: {min(taken)} is an option of submit; name the parameter differently")
             self.functions[name] = task
+            return function
+
+        return register
+
+    def on(
+        self,
+        pattern: str,
+        *,
+        group: str,
+        concurrency: int = 10,
+        max_deliver: int = 5,
+        ack_timeout: float | str = 30.0,
+        backoff: Backoff | None = None,
+        start: Start = LATEST,
+    ) -> Callable[[Function], Function]:
+        """Register a function as a handler of events; ``gbe worker`` and ``run_worker`` call it.
+
+        Its first parameter is the event, decoded as its annotation says; a further one named ``delivery`` (or
+        annotated as ``Delivery``) is the delivery. When it returns, the event is done; when it raises, the event comes
+        back after a pause, and after ``max_deliver`` deliveries it is a dead letter. An event that does not validate is
+        one at once.
+
+        Args:
+            pattern: subjects, with or without the namespace.
+            group: each event goes to one member of a group, over all processes.
+            concurrency: events at a time, in each process.
+            max_deliver: how often an event is tried.
+            ack_timeout: seconds after which the events of a process that died go to another one.
+            backoff: pauses between two tries; 1 s doubling up to a minute by default.
+            start: where the group begins when it is new.
+
+        Raises:
+            ConfigError: a signature, group or option that cannot be, or a group that has this pattern already.
+        """
+
+        def register(function: Function) -> Function:
+            options = HandlerOptions(
+                concurrency=concurrency,
+                max_deliver=max_deliver,
+                ack_timeout=parse_duration(ack_timeout),
+                start=start,
+                **({} if backoff is None else {"backoff": backoff}),
+            )
+            if any((known.pattern, known.group) == (pattern, group) for known in self.handlers):
+                raise ConfigError(f"handler of {pattern}: group {group} has one already; name another group")
+            self.handlers.append(EventHandler(pattern, group, function, options))
             return function
 
         return register
@@ -183,6 +292,9 @@ class App:
             backend = (await self._stack.enter_async_context(Connections(self.settings))).backend
         types = TypeRegistry(backend.state, backend.names, self._configured(), self.functions)
         client = TaskClient(backend, types)
+        from gbe import metrics  # in the program's own registry; where several processes count together is known by now
+
+        client.on_submit, client.on_cancel = metrics.submitted, metrics.cancelled
         self._stack.push_async_callback(client.close)
         await client.listen()
         self._client = client
@@ -190,7 +302,44 @@ class App:
     def _configured(self) -> Mapping[str, Mapping[str, object]]:
         return {} if self._backend is not None and self._settings is None else self.settings.tasks
 
+    @property
+    def configured_events(self) -> Mapping[str, str | None]:
+        """The ``events`` section of the configuration."""
+        return {} if self._backend is not None and self._settings is None else self.settings.events
+
     # -- run
+
+    async def workforce(
+        self,
+        config: WorkerConfig | None = None,
+        observer: TaskObserver | None = None,
+        event_observer: EventObserver | None = None,
+    ) -> Workforce:
+        """Workers for all tasks and handlers of this program.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        events = await self.event_worker(config, event_observer) if self.handlers else None
+        has_tasks = events is None or self.functions or self._configured()
+        try:
+            tasks = await self.worker(config, observer) if has_tasks else None
+        except NoTasksError:
+            if events is None:
+                raise
+            tasks = None
+        return Workforce(tasks, events)
+
+    async def event_worker(
+        self, config: WorkerConfig | None = None, observer: EventObserver | None = None
+    ) -> EventWorker:
+        """A worker for the handlers of this program."""
+        backend = (await self.client()).backend
+        grace = (config or WorkerConfig()).grace
+        registry = self.events.registry
+        return EventWorker(
+            backend.transport, backend.names.namespace, registry, self.handlers, grace=grace, observer=observer
+        )
 
     async def worker(self, config: WorkerConfig | None = None, observer: TaskObserver | None = None) -> Worker:
         """A worker for the functions of this program, and for the calls that are configured.
@@ -202,18 +351,26 @@ class App:
         from gbe.tasks.calls import call_of  # its HTTP client takes a while to load
 
         config = config or WorkerConfig()
-        functions: dict[str, Runnable] = dict(self.functions)
-        for name in self._configured():
-            call = call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
-            if call is not None and name not in functions:
-                functions[name] = call
+
+        def find(name: str) -> Runnable | None:
+            function = self.functions.get(name)
+            if function is not None:
+                return function
+            if name not in self._configured():  # what a worker runs is for its configuration to say
+                return None
+            return call_of(name, client.types.effective(name), allow_internal=config.allow_internal_http)
+
+        found = {name: find(name) for name in (*self.functions, *self._configured())}
+        functions = {name: function for name, function in found.items() if function is not None}
         if not functions:
-            raise ConfigError("there is no task type to work on: register a function, or configure a command or http")
-        return Worker(client.backend, client.types, functions, config, observer)
+            raise NoTasksError(
+                "there is nothing to work on: register a task or a handler of events, or configure a command or http"
+            )
+        return Worker(client.backend, client.types, functions, config, observer, find)
 
     async def run_worker(self, stop: asyncio.Event, config: WorkerConfig | None = None) -> None:
-        """Run a worker in this process until ``stop`` is set."""
-        await (await self.worker(config)).run(stop)
+        """Run the tasks and handlers of this program in this process until ``stop`` is set."""
+        await (await self.workforce(config)).run(stop)
 
     async def close(self) -> None:
         """Let go of the engine; the next call connects again."""

@@ -14,16 +14,23 @@ from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import yaml
 
+from gbe.archive.config import ArchiveConfig
+from gbe.archive.postgres.config import is_postgres_url
 from gbe.durations import parse_duration
-from gbe.errors import ConfigError, InvalidSubjectError
+from gbe.errors import ConfigError, InvalidScheduleError, InvalidSubjectError
 from gbe.http.config import HttpConfig
+from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
+from gbe.schedules.config import SchedulerConfig
+from gbe.schedules.definition import Definition, check_keys
+from gbe.sizes import parse_size
 from gbe.state.base import StateConfig
 from gbe.subjects import DEFAULT_NAMESPACE, is_token
 from gbe.sweeper.config import SweeperConfig
@@ -34,25 +41,12 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper")
+ROLES: Final = ("http", "sweeper", "scheduler", "deadletters", "archiver")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
 
 # -- values from text
-
-_SIZE_UNITS: Final = {"b": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgt])?(?:i?b)?", re.IGNORECASE)
-
-
-def parse_size(value: object) -> int:
-    """Bytes, from a number or from text such as ``4096``, ``64K``, ``1MiB``; powers of 1024."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    match = _SIZE.fullmatch(str(value).strip())
-    if match is None:
-        raise ValueError("a size: bytes, or a number with K, M, G or T, such as 4K or 1MiB")
-    return round(float(match[1]) * _SIZE_UNITS[(match[2] or "b").lower()])
 
 
 def _integer(value: object) -> int:
@@ -165,8 +159,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper"),
-        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks.",
+        ("http", "sweeper", "scheduler", "deadletters", "archiver"),
+        "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
+        "`deadletters` lists failures, `archiver` fills the archive.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -313,6 +308,49 @@ KEYS: Final[tuple[Key, ...]] = (
             "report_every": ("duration", "Time between two reports of sweeps that found nothing."),
             "prune_every": ("duration", "Time between two looks for objects whose record is gone."),
             "prune_age": ("duration", "Younger objects stay: their record may be about to be written."),
+            "retain_every": ("duration", "Time between two looks at what streams keep, where the engine does not."),
+            "alert_every": ("duration", "Until a stream that must keep what is too old is complained about again."),
+        },
+    ),
+    *_section(
+        "scheduler",
+        SchedulerConfig,
+        {
+            "interval": ("duration", "Time between two looks at what is due."),
+            "term": (
+                "duration",
+                "Of the schedulers' own lease: a dead one is replaced within one and a quarter of it.",
+            ),
+            "grace": ("duration", "A start that is late by no more than this is no missed one."),
+            "page": ("integer", "Schedules per look."),
+        },
+    ),
+    *_section(
+        "archive",
+        ArchiveConfig,
+        {
+            "subjects": ("list", "Patterns of what is archived, without the namespace."),
+            "group": ("text", "The consumer group; archives of different groups are independent."),
+            "url": (
+                "text",
+                "A folder, `s3://BUCKET/PREFIX` or `postgresql://…`; by default `archive` in the data directory.",
+            ),
+            "endpoint": ("text", "As `objects.endpoint`, which counts if this is not given."),
+            "region": ("text", "As `objects.region`."),
+            "access_key_id": ("text", "As `objects.access_key_id`."),
+            "secret_access_key": ("text", "As `objects.secret_access_key`."),
+            "format": ("text", "Of the files: `jsonl.gz`."),
+            "batch_size": ("integer", "Messages in one file, at most."),
+            "batch_bytes": ("size", "Payload in one file, at most."),
+            "batch_timeout": ("duration", "How long a message may wait for its batch to be full."),
+            "ack_timeout": ("duration", "A dead archiver's messages are delivered again after it."),
+            "retry_backoff": ("duration", "First pause when a batch cannot be written; doubled at each further one."),
+            "retry_backoff_max": ("duration", "Longest pause."),
+            "lag_limit": ("duration", "An alert is raised when a message waits for longer."),
+            "report_every": ("duration", "Time between two reports."),
+            "term": ("duration", "Of the archivers' lease: a dead one is replaced within one and a quarter of it."),
+            "shutdown_timeout": ("duration", "For what is written last when an archiver stops."),
+            "retention": ("duration", "How long `gbe archive prune` leaves a day alone."),
         },
     ),
     *_section(
@@ -326,6 +364,11 @@ KEYS: Final[tuple[Key, ...]] = (
             "dead_peer_timeout": ("duration", "How long sent bytes may stay unacknowledged."),
             "shutdown_timeout": ("duration", "How long requests under way may take when the server stops."),
             "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
+            "event_streams": ("integer", "Streams of events that each process keeps open at once."),
+            "slow_reader_timeout": (
+                "duration",
+                "How long the client of a stream of events may leave it unread before it is disconnected.",
+            ),
             "backlog": ("integer", "Connections that may wait to be accepted."),
             "metrics": ("boolean", "Whether `/metrics` is served."),
             "api_token": (
@@ -362,6 +405,9 @@ KEYS: Final[tuple[Key, ...]] = (
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
+_TABLES: Final = ("streams", "tasks", "schedules", "events")
+"""Keys of the file alone, with entries that users name."""
+
 _STREAM_KEYS: Final[dict[str, str]] = {
     "name": "text",
     "subjects": "list",
@@ -427,11 +473,17 @@ class Settings:
     state_replicas: int
     objects: ObjectsConfig
     streams: tuple[StreamConfig, ...]
-    tasks: Mapping[str, Mapping[str, object]]
+    tasks: Configured
+    events: Mapping[str, str | None]
     worker: WorkerConfig
     sweeper: SweeperConfig
+    schedules: Mapping[str, Mapping[str, Any]]
+    scheduler: SchedulerConfig
+    archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
+    file: Path
+    """What was read, or would have been if it were there; its `tasks:` may be read again (`read_tasks`)."""
 
     @property
     def transport_kind(self) -> TransportKind:
@@ -475,8 +527,40 @@ def load(
         ConfigError: what cannot be used, with the name of the key and of its source.
     """
     values: dict[str, object] = {key.name: key.default for key in KEYS}
+    in_file = _read_file(file)
+    values |= in_file.values
+    for key, text in _from_environment(os.environ if environment is None else environment):
+        values[key.name] = key.parse(text, key.variable)
+    for name, given in (flags or {}).items():
+        if given is not None:
+            values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
+    return _compose(values, in_file, (file or DEFAULT_FILE).absolute())
+
+
+def read_tasks(file: Path) -> Mapping[str, Mapping[str, object]]:
+    """The task types of a configuration file; the whole file is checked.
+
+    Raises:
+        ConfigError: it is not there, or something in it cannot be used.
+    """
+    return _read_file(file).tasks
+
+
+@dataclass(frozen=True, slots=True)
+class _InFile:
+    values: Mapping[str, object]
+    streams: list[Mapping[str, Any]] | None
+    tasks: Mapping[str, Mapping[str, object]]
+    schedules: Mapping[str, Mapping[str, Any]]
+    events: Mapping[str, str | None]
+
+
+def _read_file(file: Path | None) -> _InFile:
+    values: dict[str, object] = {}
     streams: list[Mapping[str, Any]] | None = None
     tasks: Mapping[str, Mapping[str, object]] = {}
+    schedules: Mapping[str, Mapping[str, Any]] = {}
+    events: Mapping[str, str | None] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
@@ -484,14 +568,13 @@ def load(
             streams = _stream_tables(value, source)
         elif name == "tasks":
             tasks = _task_tables(value, source)
+        elif name == "schedules":
+            schedules = _schedule_tables(value, source)
+        elif name == "events":
+            events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    for key, text in _from_environment(os.environ if environment is None else environment):
-        values[key.name] = key.parse(text, key.variable)
-    for name, given in (flags or {}).items():
-        if given is not None:
-            values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, streams, tasks)
+    return _InFile(values, streams, tasks, schedules, events)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -522,10 +605,10 @@ def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str,
         name = f"{prefix}{raw}".replace("-", "_")
         if not prefix and name in sections and (value is None or isinstance(value, Mapping)):
             flat |= _flatten(value or {}, f"{name}.", source)
-        elif name in _BY_NAME or name in ("streams", "tasks"):
+        elif name in _BY_NAME or name in _TABLES:
             flat[name] = value
         else:
-            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, 'streams', 'tasks'])}")
+            raise ConfigError(f"{source}: unknown key {name}{_suggestion(name, [*_BY_NAME, *_TABLES])}")
     return flat
 
 
@@ -579,11 +662,37 @@ def _task_tables(value: object, source: str) -> dict[str, Mapping[str, object]]:
     return tables
 
 
-def _compose(
-    values: Mapping[str, object],
-    stream_tables: list[Mapping[str, Any]] | None,
-    tasks: Mapping[str, Mapping[str, object]],
-) -> Settings:
+def _schedule_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]:
+    """The schedules of the file, by name; each is checked here, and kept as JSON would hold it."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: schedules: expected schedules by name, each with its settings")
+    tables: dict[str, Mapping[str, Any]] = {}
+    for raw, settings in value.items():
+        name = str(raw)
+        if not isinstance(settings, Mapping):
+            raise ConfigError(
+                f"{source}: schedules.{name[:80]}: expected settings, such as task: TYPE and cron: '@daily'"
+            )
+        try:
+            Definition.parse(name, settings)
+            tables[name] = msgspec.json.decode(msgspec.json.encode(check_keys(name, settings)))
+        except InvalidScheduleError as exc:
+            where = f"schedules.{name[:80]}.{exc.field}" if exc.field else f"schedules.{name[:80]}"
+            raise ConfigError(f"{source}: {where}: {exc.reason}") from None
+    return tables
+
+
+def _event_table(value: object, source: str) -> dict[str, str | None]:
+    """The events of the file: pattern to ``MODULE:TYPE``, or to nothing for events of any shape."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: events: expected patterns, each with MODULE:TYPE, or with nothing")
+    for pattern, target in value.items():
+        if not isinstance(pattern, str) or not (target is None or isinstance(target, str)):
+            raise ConfigError(f"{source}: events.{pattern}: expected MODULE:TYPE, or nothing for events of any shape")
+    return dict(value)
+
+
+def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -636,11 +745,16 @@ def _compose(
         state_engine=state_engine,
         state_replicas=state_replicas,
         objects=ObjectsConfig(**{**objects, "url": objects["url"] or str(data_dir / "objects")}),
-        streams=_streams(namespace, notify, stream_tables),
-        tasks=tasks,
+        streams=_streams(namespace, notify, in_file.streams),
+        tasks=Configured(in_file.tasks),
+        events=in_file.events,
         worker=WorkerConfig(**section("worker")),
         sweeper=SweeperConfig(**section("sweeper")),
+        schedules=in_file.schedules,
+        scheduler=SchedulerConfig(**section("scheduler")),
+        archive=ArchiveConfig(**section("archive")),
         values=values,
+        file=file,
     )
 
 
@@ -693,7 +807,9 @@ def _check_engine(key: str, engine: str) -> None:
 
 def without_secrets(text: str) -> str:
     """A value fit to be shown: the user part of URLs is hidden."""
-    if is_redis_url(text):  # its hosts share one user part, which may hold commas too
+    if is_postgres_url(text):
+        text = re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", rf"\1{HIDDEN}", text)
+    if is_redis_url(text) or is_postgres_url(text):  # the hosts share one user part, which may hold commas too
         return re.sub(r"(?s)(://).*@", rf"\1{HIDDEN}@", text)
     return ",".join(re.sub(r"(\w+://).*@", rf"\1{HIDDEN}@", part) for part in text.split(","))
 

@@ -1,17 +1,38 @@
 """Opens what the configuration names: transport, state store and object store, for every program of gbe."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Self
 
+from gbe import metrics
+from gbe.archive.archiver import Archiver
+from gbe.archive.observer import Observer
+from gbe.archive.open import open_sink
+from gbe.archive.sink import Sink
 from gbe.config import Settings
+from gbe.deadletters.audit import Audit
+from gbe.deadletters.index import Indexer
+from gbe.deadletters.letters import DeadLetters
+from gbe.deadletters.names import LetterNames
+from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
+from gbe.events.publisher import EventPublisher
+from gbe.imports import imported
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
+from gbe.schedules.client import ScheduleClient
+from gbe.schedules.names import ScheduleNames
+from gbe.schedules.observer import ScheduleObserver
+from gbe.schemas.events.base import Event
+from gbe.schemas.events.registry import EventRegistry
+from gbe.starters import TargetStarter
 from gbe.state import open as state
 from gbe.state.base import StateStore
+from gbe.subjects import matches
+from gbe.sweeper.retention import Retention
+from gbe.sweeper.streams import ArchiveRule, Streams
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import TaskClient
 from gbe.tasks.registry import TypeRegistry
@@ -51,6 +72,21 @@ async def open_state(settings: Settings) -> StateStore:
     return await state.open_nats(nats, settings.state, replicas=settings.state_replicas)
 
 
+def event_registry(configured: Mapping[str, str | None]) -> EventRegistry:
+    """The schemas of gbe and those of the ``events`` section: ``MODULE:TYPE`` by pattern.
+
+    Raises:
+        ConfigError: there is no such type, or it cannot be an event's.
+    """
+    registry = EventRegistry()
+    for pattern, target in configured.items():
+        kind = Event if target is None else imported(target, f"events.{pattern}")
+        if not isinstance(kind, type):
+            raise ConfigError(f"events.{pattern}: {target} is no type")
+        registry.register(pattern, kind)
+    return registry
+
+
 class Connections:
     """All that tasks need of a deployment, as ``async with``."""
 
@@ -68,8 +104,7 @@ class Connections:
             transport = await self._stack.enter_async_context(await open_transport(settings))
             store = await self._stack.enter_async_context(await open_state(settings))
             objects = await self._stack.enter_async_context(await open_objects(settings.objects))
-            for stream in settings.streams:
-                await transport.ensure_stream(stream)
+            await streams_of(settings, transport, store).ensure()
             self.backend = Backend(transport, store, TaskNames(settings.namespace), ClaimChecks(objects))
         except BaseException:
             await self._stack.aclose()
@@ -78,6 +113,41 @@ class Connections:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+
+def streams_of(
+    settings: Settings, transport: Transport, store: StateStore | None, *, archives: bool = False
+) -> Streams:
+    """The streams of this configuration, with what operators have changed.
+
+    Args:
+        archives: whether an archiver starts with this program; one elsewhere is known by its group.
+    """
+    archive = ArchiveRule(
+        group=settings.archive.group,
+        patterns=tuple(f"{settings.namespace}.{pattern}" for pattern in settings.archive.subjects),
+        is_running=archives,
+    )
+    return Streams(transport, store, settings.namespace, settings.streams, None if store is None else archive)
+
+
+async def ensure_streams(settings: Settings, transport: Transport) -> None:
+    """Make the streams of the configuration, with what operators have changed; raises as each engine does."""
+    if "memory" in (settings.transport_kind, settings.state_kind):
+        await streams_of(settings, transport, None).ensure()
+        return
+    async with await open_state(settings) as store:
+        await streams_of(settings, transport, store, archives="archiver" in settings.roles).ensure()
+
+
+def retention(settings: Settings, backend: Backend, *, archives: bool = False) -> Retention:
+    """What keeps the streams of this configuration to their limits; ``archives`` as for ``streams_of``."""
+    streams = streams_of(settings, backend.transport, backend.state, archives=archives)
+
+    def count(stream: str, messages: int) -> None:
+        metrics.retention_removed.labels(stream).inc(messages)
+
+    return Retention(streams, alert_every=settings.sweeper.alert_every, on_removed=count)
 
 
 @asynccontextmanager
@@ -102,3 +172,95 @@ async def task_client(settings: Settings, transport: Transport) -> AsyncIterator
             yield client
         finally:
             await client.close()
+
+
+def indexer(settings: Settings, backend: Backend, on_letter: Callable[[str], None] = lambda _domain: None) -> Indexer:
+    """What writes the index of dead letters; ``on_letter`` hears of each that is new."""
+    names = LetterNames(settings.namespace)
+    subject = names.stream("any")
+    ages = [s.max_age for s in settings.streams if any(matches(pattern, subject) for pattern in s.subjects)]
+    return Indexer(
+        backend.transport,
+        backend.state,
+        names,
+        retention=ages[0] if ages else None,
+        on_letter=on_letter,
+    )
+
+
+def dead_letters(
+    settings: Settings,
+    tasks: TaskClient,
+    *,
+    on_letter: Callable[[str], None] = lambda _domain: None,
+    on_outcome: Callable[[str, str], None] = lambda _domain, _result: None,
+) -> DeadLetters:
+    """The dead letters of a deployment; those of failed tasks are sent again by its client of tasks."""
+
+    async def retry(task_type: str, task_id: str, key: str) -> str:
+        return (await tasks.retry(task_id, task_type, idempotency_key=key)).task_id
+
+    backend = tasks.backend
+    index = indexer(settings, backend, on_letter)
+    redrive = Redrive(
+        backend.transport,
+        backend.state,
+        index.names,
+        Audit(backend.transport, index.names),
+        retry_task=retry,
+    )
+    return DeadLetters(
+        backend.state,
+        index,
+        redrive,
+        on_outcome=on_outcome,
+    )
+
+
+@asynccontextmanager
+async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
+    """The dead letters, with connections of their own; raises as ``Connections`` does."""
+    async with Connections(settings) as connections:
+        backend = connections.backend
+        tasks = TaskClient(backend, TypeRegistry(backend.state, backend.names, settings.tasks, {}))
+        try:
+            yield dead_letters(settings, tasks)
+        finally:
+            await tasks.close()
+
+
+def schedule_client(settings: Settings, tasks: TaskClient, observer: ScheduleObserver | None = None) -> ScheduleClient:
+    """A client of schedules beside one of tasks, which stays its caller's."""
+    backend = tasks.backend
+    names = ScheduleNames(settings.namespace)
+    return ScheduleClient(backend.state, names, TargetStarter(tasks), backend.clock, observer)
+
+
+def archive_folder(settings: Settings) -> str:
+    """Where a local archive lies unless ``archive.url`` says otherwise."""
+    return str(settings.data_dir / "archive")
+
+
+def archiver(settings: Settings, backend: Backend, observer: Observer | None = None) -> Archiver:
+    """The archiver of this configuration; it opens its sink when it has its lease."""
+
+    async def opened() -> Sink:
+        return await open_sink(settings.archive, settings.objects, archive_folder(settings))
+
+    return Archiver(backend.transport, backend.state, opened, settings.namespace, settings.archive, observer)
+
+
+@asynccontextmanager
+async def open_events(settings: Settings) -> AsyncIterator[tuple[Transport, EventPublisher]]:
+    """The transport, with its streams, and a publisher of events on it; no state store is needed.
+
+    Raises:
+        ConfigError: all lives in one process, or a schema of the configuration cannot be used.
+        TransportError: as ``open_transport``.
+    """
+    if settings.transport_kind == "memory":
+        raise ConfigError("transport is memory, which lives in one process: nobody would see its events")
+    registry = event_registry(settings.events)
+    async with await open_transport(settings) as transport:
+        await ensure_streams(settings, transport)
+        yield transport, EventPublisher(transport, settings.namespace, registry)

@@ -2,6 +2,7 @@
 
 GbeError
 ├── ConfigError                        the operator's fault: a key, a value or a file; the text names it
+│   └── UnknownStreamError             no stream has that name or pattern; the text names those there are
 ├── InvalidSubjectError                a subject or pattern that system-wide rules forbid
 ├── InvalidEnvelopeError               an id, a header or a trace context that cannot be what it claims
 ├── TransportError
@@ -28,6 +29,11 @@ GbeError
 │   ├── ObjectStoreRefusedError        no such bucket, wrong credentials, a folder that cannot be written
 │   ├── InvalidObjectNameError         a name or reference that the rules forbid
 │   └── ObjectTooLargeError            over the limit; sizes in bytes
+├── ArchiveError                       an archive is not what it should be; the text names the file
+│   └── SinkError                      base of what a sink of the archive raises
+│       ├── SinkUnavailableError       the sink's fault: write the same batch again
+│       ├── SinkRefusedError           wrong credentials, no such bucket or table, a full disk: the text says what
+│       └── SinkConflictError          something else lies in a batch's place; nothing was overwritten
 ├── EngineError                        the embedded engine: cannot start, cannot be found, cannot be stopped
 │   ├── DataDirectoryLockedError       another process serves that data directory
 │   └── EngineNotRunningError          nothing serves that data directory; the text names ``gbe serve``
@@ -42,6 +48,17 @@ GbeError
 │   ├── IllegalTransitionError         the task's state does not allow it; the text names both
 │   ├── TaskFailedError                what ``result`` raises for a task that failed
 │   └── TaskCancelledError             what ``result`` raises for a task that was cancelled
+├── DeadLetterError
+│   ├── LetterNotFoundError            never written, or its retention is over
+│   ├── InvalidLetterQueryError        a filter or an option that cannot be; names the field; nothing was changed
+│   └── LetterConflictError            its status does not allow it, or somebody else was faster
+├── ScheduleError
+│   ├── InvalidScheduleError           a setting that cannot be; names the field; nothing was written
+│   ├── ScheduleNotFoundError          no schedule has that name
+│   └── ScheduleConflictError          the name is taken, or the file defines it
+├── EventError
+│   ├── UnknownEventError              no schema covers that subject
+│   └── InvalidEventError              an event that its schema refuses; names the field; nothing was stored
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -54,6 +71,18 @@ class GbeError(Exception):
 
 class ConfigError(GbeError):
     """The configuration cannot be used; the text names the key and says what would be accepted."""
+
+
+class UnknownStreamError(ConfigError):
+    """No stream of the configuration has that name or pattern."""
+
+    def __init__(self, name: str, known: "list[str]", *, part_of: str | None = None) -> None:
+        self.name = name
+        if part_of is not None:
+            what = f"a part of the stream {part_of}, and limits are those of whole streams: name that one"
+        else:
+            what = f"no stream; there are {', '.join(known)}, and `streams:` of gbe.yaml adds others"
+        super().__init__(f"{name[:80]!r} is {what}")
 
 
 class InvalidSubjectError(GbeError, ValueError):
@@ -214,6 +243,30 @@ class ObjectTooLargeError(ObjectError):
         super().__init__(f"object of {size} bytes is over the limit of {limit} bytes")
 
 
+class ArchiveError(GbeError):
+    """An archive, or a part of it, cannot be read or is not what it should be."""
+
+
+class SinkError(ArchiveError):
+    """Base of what a sink of the archive raises: the batch is not confirmed."""
+
+
+class SinkUnavailableError(SinkError):
+    """The sink did not answer, or not as it should: writing the same batch again may succeed."""
+
+
+class SinkRefusedError(SinkError):
+    """The sink cannot be used as it is configured, or is full; an operator has to do something."""
+
+
+class SinkConflictError(SinkError):
+    """In the place of a batch lies something else. Nothing was overwritten."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name, self.reason = name, reason
+        super().__init__(f"{name[:300]} is there already, and is another one: {reason}")
+
+
 class EngineError(GbeError):
     """The embedded engine cannot do what was asked."""
 
@@ -318,6 +371,78 @@ class IllegalJobTransitionError(IllegalTransitionError):
     def __init__(self, state: str, event: str, job_id: str) -> None:
         TaskError.__init__(self, f"job {job_id} is {state}: {event} is not possible")
         self.state, self.event, self.job_id = state, event, job_id
+
+
+class DeadLetterError(GbeError):
+    """Base of what dead letters raise."""
+
+
+class LetterNotFoundError(DeadLetterError, LookupError):
+    """There is no dead letter with that id."""
+
+    def __init__(self, letter_id: str) -> None:
+        self.letter_id = letter_id
+        super().__init__(f"there is no dead letter {letter_id[:80]!r}: it was never written, or its retention is over")
+
+
+class InvalidLetterQueryError(DeadLetterError, ValueError):
+    """A filter or an option cannot be what it was given as. Nothing was changed."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"{field}: {reason}")
+
+
+class LetterConflictError(DeadLetterError):
+    """A letter's status does not allow it, or it changed meanwhile."""
+
+
+class ScheduleError(GbeError):
+    """Base of what schedules raise."""
+
+
+class InvalidScheduleError(ScheduleError, ValueError):
+    """A schedule cannot be as it was given. Nothing was written."""
+
+    def __init__(self, name: str, field: str, reason: str) -> None:
+        self.name, self.field, self.reason = name, field, reason
+        where = f"schedule {name[:80]}" if name else "schedule"
+        super().__init__(f"{where}: {field}: {reason}" if field else f"{where}: {reason}")
+
+
+class ScheduleNotFoundError(ScheduleError, LookupError):
+    """There is no schedule of that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no schedule {name[:80]!r}; `gbe schedules list` shows all")
+
+
+class ScheduleConflictError(ScheduleError):
+    """What is there already does not allow it; the text says what to do."""
+
+
+class EventError(GbeError):
+    """Base of what the events domain raises."""
+
+
+class UnknownEventError(EventError, LookupError):
+    """Nobody has said what events of that subject look like."""
+
+    def __init__(self, subject: str) -> None:
+        self.subject = subject
+        super().__init__(
+            f"no schema covers the event subject {subject[:80]!r}: "
+            "name it in the configuration (events:) or register it"
+        )
+
+
+class InvalidEventError(EventError, ValueError):
+    """An event is not what the schema of its subject says. Nothing was stored."""
+
+    def __init__(self, subject: str, field: str, reason: str) -> None:
+        self.subject, self.field, self.reason = subject, field, reason
+        super().__init__(f"event {subject[:80]}: {field}: {reason}" if field else f"event {subject[:80]}: {reason}")
 
 
 class NotifyError(GbeError):

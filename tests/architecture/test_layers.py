@@ -16,7 +16,7 @@ ROOT: Final = Path(gbe.__file__).parent
 
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"errors", "clock", "ids", "tracing", "durations"}),
+    frozenset({"errors", "clock", "ids", "tracing", "durations", "sizes", "imports"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
@@ -25,20 +25,23 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
-    frozenset({"events", "tasks", "notify", "archive", "sweeper", "jobs"}),
+    frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters", "jobs"}),
     frozenset({"metrics", "logs"}),
+    frozenset({"starters"}),  # what schedules start: the one place that knows both
     frozenset({"http"}),
     frozenset({"config"}),
     frozenset({"connect"}),  # opens what the configuration names
+    frozenset({"workforce"}),  # tasks and events in one process
     frozenset({"app"}),
     frozenset({"cli", "testing"}),
 )
-DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "jobs"})
+DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters", "jobs"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
     "redis": ("gbe.redis",),
     "hiredis": ("gbe.redis",),
     "obstore": ("gbe.objects.store",),
+    "psycopg": ("gbe.archive.postgres",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",
@@ -115,6 +118,6 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
 
 def test_the_vocabulary_stands_alone() -> None:
     """Ids, errors, envelope and subjects need the standard library and nothing else."""
-    for room in ("errors", "clock", "ids", "tracing", "durations", "envelope", "subjects"):
+    for room in ("errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "envelope", "subjects"):
         foreign = {n.split(".")[0] for n in imports(ROOT / f"{room}.py")} - {"gbe"}
         assert foreign <= set(__import__("sys").stdlib_module_names), f"gbe.{room} imports {sorted(foreign)}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import nats
 import pytest
 from tests.engines import NatsProcess
-from tests.redis_engines import RedisProcess
+from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
 
 from gbe.app import App
 from gbe.config import default_streams
@@ -139,7 +139,8 @@ class RedisBoth(Engine):
             *self.process.call("KEYS", f"{namespace}:tasks:*"),
             *self.process.call("KEYS", f"{{{namespace}:tasks:*"),
         ]
-        self.process.call("DEL", *keys)
+        if keys:
+            self.process.call("DEL", *keys)
 
     async def transport(self) -> Transport:
         return await RedisTransport.open(RedisConfig(url=self.process.url))
@@ -148,7 +149,38 @@ class RedisBoth(Engine):
         return await RedisStateStore.open(RedisConfig(url=self.process.url), StateConfig(bucket=bucket))
 
 
+class ClusterBoth(Engine):
+    """A Redis cluster whose user may do what MemoryDB allows."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = RedisCluster(folder / "cluster", acl=MEMORYDB_RULES, node_timeout_ms=5000)
+
+    def __enter__(self) -> Engine:
+        self.cluster.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cluster.kill()
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
+        return self.cluster.user_url
+
+    async def delete_streams(self, namespace: str) -> None:
+        for pattern in (f"{namespace}:tasks:*", f"{{{namespace}:tasks:*"):
+            for node in self.cluster.nodes:
+                for key in node.call("KEYS", pattern):
+                    self.cluster.master_of(key.decode()).call("DEL", key)
+
+    async def transport(self) -> Transport:
+        return await RedisTransport.open(RedisConfig(url=self.url))
+
+    async def state(self, bucket: str) -> StateStore:
+        return await RedisStateStore.open(RedisConfig(url=self.url), StateConfig(bucket=bucket))
+
+
 ENGINES: dict[str, Callable[[Path], Engine]] = {"memory": lambda _: MemoryBoth(), "nats": NatsBoth, "redis": RedisBoth}
+CLUSTER: dict[str, Callable[[Path], Engine]] = {"cluster": ClusterBoth}
 
 
 class Deployment:

@@ -60,6 +60,11 @@ class GbeProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs."""
+        return self._process.poll() is None
+
     def send(self, number: signal.Signals) -> None:
         """A signal; ``SIGSTOP`` and ``SIGCONT`` too."""
         self._process.send_signal(number)

@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Mapping
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+import uvloop
 from tests.tasks.conftest import QUICK, Deployment
 
 from gbe import App
 from gbe.errors import TaskFailedError
-from gbe.tasks.calls import is_public
+from gbe.tasks.calls import CommandCall, is_public
 from gbe.tasks.config import WorkerConfig
+from gbe.tasks.context import TaskContext
 from gbe.tasks.registry import TypeRegistry
 
 SHOUT = "import sys, json; print(json.dumps({'said': sys.argv[1].upper(), 'given': json.load(sys.stdin)}))"
@@ -137,3 +141,15 @@ async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
 def test_which_addresses_are_public(address: str, public: bool) -> None:
     """Also those that hide an internal address within another."""
     assert is_public(address) is public
+
+
+def test_a_command_need_not_read_what_it_is_given() -> None:
+    """It may have ended before anything is written to it; on the loop that workers run on."""
+    context = cast("TaskContext", SimpleNamespace(task_id="t", attempt=1))
+
+    async def many() -> list[bytes]:
+        call = CommandCall("hasty", ["true"])
+        return [await call.function(context, {"text": "x" * 100_000}) for _ in range(50)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert set(runner.run(many())) == {b""}

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from tests.engines import _die_with_parent, free_port
 
+from gbe.tasks.client import MAX_PARAMS
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -35,12 +37,13 @@ class Shell:
         self._processes.append(process)
         return process
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "gbe.cli.main", *words],
             cwd=self.folder,
             env=self._environment(),
             capture_output=True,
+            input=text,
             text=True,
             timeout=60,
         )
@@ -50,6 +53,13 @@ class Shell:
         deadline = time.monotonic() + 60
         while (done := self.run(*words)).returncode != 0:
             assert time.monotonic() < deadline, done.stderr + (self.folder / "log").read_text()
+
+    def until_logged(self, text: str, times: int) -> None:
+        """Wait until our processes have said so, that often in all."""
+        deadline = time.monotonic() + 30
+        while (log := (self.folder / "log").read_text()).count(text) < times:
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
 
     def end(self) -> None:
         for process in reversed(self._processes):
@@ -143,11 +153,67 @@ def test_what_cannot_be_is_said_in_one_line(shell: Shell, words: tuple[str, ...]
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_parameters_that_are_too_large_are_refused(shell: Shell) -> None:
+    """Without reading more of them than may be."""
+    before = shell.run("tasks", "list", "--type", "work", "--json").stdout
+    large = '{"number": "' + "x" * MAX_PARAMS + '"}'
+    done = shell.run("tasks", "submit", "work", "--params", "-", text=large)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"over {MAX_PARAMS} bytes" in done.stderr
+    assert shell.run("tasks", "list", "--type", "work", "--json").stdout == before
+
+
 def test_metrics_are_served(shell: Shell) -> None:
     """Those of attempts by the worker."""
     shell.run("tasks", "submit", "work", "number=1", "--wait", "30s")
     page = httpx.get(f"http://127.0.0.1:{shell.metrics_port}/metrics").text
     assert 'gbe_task_ends_total{outcome="completed",type="work"}' in page
+
+
+def test_several_processes_answer_for_all(shell: Shell) -> None:
+    """One address, one page; what each of them counted is added up, and a bad address is told at once."""
+    refused = shell.run("worker", "tests.tasks.program:app", "--processes", "2", "--metrics", "nowhere")
+    assert (refused.returncode, "ADDRESS:PORT" in refused.stderr) == (1, True)
+    port = free_port()
+    workers = shell.start("worker", "tests.tasks.counted:app", "--processes", "2", "--metrics", f"127.0.0.1:{port}")
+    try:
+        shell.until_ok("tasks", "types", "counted")
+        assert shell.run("tasks", "submit", "counted", "--wait", "30s").returncode == 0
+        page, deadline = "", time.monotonic() + 30
+        wanted = (
+            'gbe_task_starts_total{type="counted"} 2.0',
+            'gbe_task_ends_total{outcome="completed",type="counted"} 1.0',
+            'gbe_task_ends_total{outcome="retried",type="counted"} 1.0',
+            'gbe_task_retries_total{type="counted"} 1.0',
+            'gbe_task_run_seconds_count{type="counted"} 2.0',
+            'gbe_task_wait_seconds_count{type="counted"} 2.0',
+            'gbe_tasks_submitted_total{type="work"} 1.0',
+        )
+        while not all(line in page for line in wanted):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.1)
+            page = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    finally:
+        workers.terminate()
+        workers.wait(30)
+
+
+def test_the_service_shows_queues_and_submits(shell: Shell) -> None:
+    """Per type: what waits, for how long, and what was submitted over HTTP and cancelled."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:
+        task = http.post("/v1/tasks", json={"type": "where", "delay": "1h"}).json()
+        assert http.post(f"/v1/tasks/{task['id']}/cancel").status_code == 200
+        page, deadline = "", time.monotonic() + 30
+        wanted = (
+            'gbe_tasks_submitted_total{type="where"}',
+            'gbe_task_ends_total{outcome="cancelled",type="where"}',
+            'gbe_task_queue_depth{type="where"}',
+            'gbe_task_oldest_pending_seconds{type="where"}',
+        )
+        while not all(line in page for line in wanted):
+            assert time.monotonic() < deadline, page
+            time.sleep(0.2)
+            page = http.get("/metrics").text
 
 
 def test_the_same_over_http(shell: Shell) -> None:
@@ -163,3 +229,34 @@ def test_a_worker_without_an_app_says_so(shell: Shell, target: str) -> None:
     done = shell.run("worker", target)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def test_the_configuration_file_is_followed(shell: Shell) -> None:
+    """A new type runs, settings change everywhere; a file that cannot be used changes nothing, and the log says why."""
+    file = shell.folder / "gbe.yaml"
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=60) as http:
+
+        def until_retries_are(expected: int) -> None:
+            deadline = time.monotonic() + 30
+            while http.get("/v1/task-types/greet").json().get("settings", {}).get("max_retries") != expected:
+                assert time.monotonic() < deadline, (shell.folder / "log").read_text()
+                time.sleep(0.1)
+
+        def greeting() -> str:
+            task = http.post("/v1/tasks", json={"type": "greet", "params": {"name": "you"}}).json()
+            return str(http.get(f"/v1/tasks/{task['id']}?wait=30s").json()["result"])
+
+        try:
+            file.write_text('tasks: {greet: {command: [echo, "hello {name}"], max_retries: 5}}')
+            until_retries_are(5)
+            assert greeting() == "hello you"
+            file.write_text("tasks: {greet: {max_retries: many}}")
+            shell.until_logged("max_retries is 'many'; expected a whole number", times=2)  # serve, and the worker
+            assert greeting() == "hello you"
+            file.write_text('tasks: {greet: {command: [echo, "good day {name}"], max_retries: 6}}')
+            until_retries_are(6)
+            deadline = time.monotonic() + 30
+            while greeting() != "good day you":  # the worker may be a moment behind the service
+                assert time.monotonic() < deadline, (shell.folder / "log").read_text()
+        finally:
+            file.unlink(missing_ok=True)

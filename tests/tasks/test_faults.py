@@ -12,14 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.tasks.conftest import CLUSTER, ENGINES, Deployment
 from tests.tasks.processes import GbeProcess
 from tests.tasks.program import app as program
 from tests.waiting import eventually
 
 from gbe import App
+from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_outcome
+from gbe.schemas.tasks import decode_outcome, decode_signal
 from gbe.tasks.handle import Task
 from gbe.transport.base import EARLIEST, AfterPosition, Start
 
@@ -31,7 +32,7 @@ Start_ = Callable[..., GbeProcess]
 @pytest.fixture(params=["nats", "redis"])
 async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
     """An engine of the test's own: it is killed."""
-    with ENGINES[request.param](tmp_path / "engine") as engine:
+    with {**ENGINES, **CLUSTER}[request.param](tmp_path / "engine") as engine:
         deployment = Deployment(engine, "f", tmp_path)
         yield deployment
         await deployment.close()
@@ -59,16 +60,17 @@ async def client(deployment: Deployment) -> App:
 
 
 async def completions(deployment: Deployment, task_type: str) -> Counter[str]:
-    """How often each task was said to be completed."""
+    """How many completions of each task were told; one that is published again has the same id, and counts once."""
     transport = (await deployment.backend()).transport
-    found: Counter[str] = Counter()
+    found: set[tuple[str, str]] = set()
     start: Start = EARLIEST
     while True:
         page = await transport.read(deployment.names.terminal(task_type), start=start)
         for message in page:
-            found[decode_outcome(message.envelope.payload).task_id] += 1
+            outcome = decode_outcome(message.envelope.payload)
+            found.add((outcome.task_id, outcome.id))
         if not page or page[-1].position is None:
-            return found
+            return Counter(task_id for task_id, _ in found)
         start = AfterPosition(page[-1].position)
 
 
@@ -92,13 +94,44 @@ async def submit(client: App, count: int, seconds: float = 0.01) -> list[Task]:
     return await asyncio.gather(*(client.submit("work", number=n, seconds=seconds) for n in range(count)))
 
 
+everywhere = pytest.mark.parametrize("deployment", ["nats", "redis", "cluster"], indirect=True)
+
+
+@everywhere
 async def test_messages_are_disposable(deployment: Deployment, client: App, start: Start_) -> None:
     """All streams of tasks are deleted before any worker starts: all tasks complete, by the sweeper."""
-    tasks = await submit(client, 300)
+    tasks = await submit(client, 1000)
     await deployment.engine.delete_streams(deployment.namespace)
     start()
     start("sweeper")
     await all_completed(client, tasks)
+
+
+@everywhere
+async def test_messages_are_disposable_while_workers_run(deployment: Deployment, client: App, start: Start_) -> None:
+    """All streams are deleted under the workers that read them: what was queued completes, and what comes later."""
+    start()
+    start("sweeper")
+    tasks = await submit(client, 300, seconds=0.05)
+
+    async def some_are_done() -> bool:
+        return (await tasks[10].refresh()).state is TaskState.COMPLETED
+
+    await eventually(some_are_done, "work has begun", within=30)
+    await deployment.engine.delete_streams(deployment.namespace)
+    tasks += await asyncio.gather(*(client.submit("work", number=n) for n in range(300, 400)))
+    await all_completed(client, tasks)
+
+
+@pytest.mark.parametrize("deployment", ["nats"], indirect=True)
+async def test_a_deleted_stream_is_made_anew_by_who_publishes(deployment: Deployment, client: App) -> None:
+    """Nobody reads, and nobody starts: the signal that finds no stream is late, those that follow are stored."""
+    await deployment.engine.delete_streams(deployment.namespace)
+    await client.submit("work", number=1)
+    later = await client.submit("work", number=2)
+    queue = deployment.names.queue("work", Priority.NORMAL)
+    messages = await (await deployment.backend()).transport.read(queue, start=EARLIEST)
+    assert decode_signal(messages[-1].envelope.payload).task_id == later.id
 
 
 async def test_workers_are_killed_at_random(deployment: Deployment, client: App, start: Start_) -> None:
@@ -115,6 +148,32 @@ async def test_workers_are_killed_at_random(deployment: Deployment, client: App,
         workers[victim] = start()
     await finished
     assert not [task for task, times in (await completions(deployment, "work")).items() if times > 1]
+
+
+@everywhere
+async def test_a_worker_dies_between_the_end_and_its_publication(
+    deployment: Deployment, client: App, start: Start_
+) -> None:
+    """kill -9, with the state written and nothing said: the next worker tells, once."""
+    dying = start("worker", "tests.tasks.dying:app", "--concurrency", "5")
+    tasks = await submit(client, 5, seconds=0.0)
+    await eventually(lambda: _has_died(dying), "the worker has killed itself", within=60)
+    ended = {task.id for task in tasks if (await task.refresh()).state is TaskState.COMPLETED}
+    assert ended
+    assert not await completions(deployment, "work")
+    start("sweeper")
+    start()
+    await all_completed(client, tasks)
+
+    async def are_told() -> bool:
+        found = await completions(deployment, "work")
+        return all(found[task.id] == 1 for task in tasks)
+
+    await eventually(are_told, "every end is told of, once", within=60, interval=0.2)
+
+
+async def _has_died(process: GbeProcess) -> bool:
+    return not process.is_alive
 
 
 async def test_the_engine_is_killed_and_comes_back(deployment: Deployment, client: App, start: Start_) -> None:

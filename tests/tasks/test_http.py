@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 from tests.tasks.conftest import Deployment
 
@@ -71,6 +72,13 @@ async def test_cancel_and_retry(deployment: Deployment, app: App, http: httpx.As
     again = await http.post(f"/v1/tasks/{task['id']}/cancel")
     assert (again.status_code, again.json()["error"]["code"]) == (409, "conflict")
     retried = await http.post(f"/v1/tasks/{task['id']}/retry")
+    transport = (await app.client()).backend.transport
+    audited = await transport.read(f"{deployment.namespace}.events.audit.change")
+    changes = [msgspec.json.decode(message.envelope.payload) for message in audited]
+    target = f"task/{task['id']}"
+    assert [(one["action"], one["target"], one["via"]) for one in changes] == [
+        ("cancel", target, "api"), ("retry", target, "api"),
+    ]  # fmt: skip
     assert (retried.status_code, retried.json()["retry_of"]) == (201, task["id"])
 
 

@@ -3,9 +3,13 @@
 import asyncio
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.tasks.conftest import QUICK, Deployment
 from tests.waiting import eventually
 
@@ -19,9 +23,12 @@ from gbe.errors import (
     TaskNotFoundError,
     UnknownTaskTypeError,
 )
+from gbe.lifecycle.moves import signal_for
 from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_outcome, decode_progress
+from gbe.schemas.tasks import decode_outcome, decode_progress, encode
+from gbe.tasks import listing
+from gbe.tasks.client import MAX_PARAMS
 from gbe.transport.base import EARLIEST
 
 
@@ -94,6 +101,18 @@ async def test_a_wrong_call_fails_at_submit_with_the_field_named(app: App) -> No
     with pytest.raises(InvalidTaskError, match="high, normal or low"):
         await app.submit("pay", to="a", amounts=[], priority="urgent")
     assert (await (await app.client()).list()).tasks == []
+
+
+async def test_parameters_that_are_too_large_are_refused(app: App) -> None:
+    """Before anything is written."""
+
+    @app.task("large")
+    async def large(text: str) -> None:
+        return None
+
+    with pytest.raises(InvalidTaskError, match="over 33554432"):
+        await app.submit("large", text="x" * MAX_PARAMS)
+    assert not (await (await app.client()).list(task_type="large")).tasks
 
 
 async def test_an_option_of_submit_is_no_parameter(app: App) -> None:
@@ -509,6 +528,41 @@ async def test_lists_show_the_newest_first_page_by_page(app: App) -> None:
         await client.list(limit=0)
 
 
+async def test_a_page_of_a_list_is_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a stretch of records a list goes on in the next: every task is on one page, the newest of each first."""
+    monkeypatch.setattr(listing, "STRETCH", 10)
+
+    @app.task("many")
+    async def many() -> None: ...
+
+    tasks = [await app.submit("many", key="even" if n % 2 == 0 else "odd") for n in range(34)]
+    client = await app.client()
+
+    async def pages(limit: int, key: str | None) -> list[list[str]]:
+        found, cursor = [], None
+        while True:
+            page = await client.list(task_type="many", key=key, limit=limit, cursor=cursor)
+            found.append([record.task_id for record in page.tasks])
+            assert [record.task_id for record in page.tasks] == [
+                record.task_id for record in sorted(page.tasks, key=lambda r: (r.created_at, r.task_id), reverse=True)
+            ]
+            cursor = page.cursor
+            if cursor is None:
+                return found
+
+    for key, limit in ((None, 3), (None, 100), ("odd", 3), ("neither", 3)):
+        found = await pages(limit, key)
+        expected = [task.id for task in tasks if key is None or task.record.key == key]
+        assert sorted(task_id for page in found for task_id in page) == sorted(expected)
+        assert max(map(len, found)) <= min(limit, 10)
+        assert len(found) >= 4, "the records of four stretches"
+    cursor = (await client.list(task_type="many", limit=3)).cursor
+    assert cursor is not None
+    for bad in (cursor[:-3], cursor + "AAAA", "A" * 5000, "é", "WyJ4IHkiXQ"):
+        with pytest.raises(InvalidTaskError, match="cursor"):
+            await client.list(task_type="many", limit=3, cursor=bad)
+
+
 async def test_a_task_that_does_not_exist_is_said_so(app: App) -> None:
     """Whatever is asked of it."""
     client = await app.client()
@@ -548,12 +602,14 @@ async def test_what_is_not_finished_in_time_is_handed_back(deployment: Deploymen
             await asyncio.Event().wait()
         return ctx.attempt
 
-    impatient = type(QUICK)(concurrency=2, lease=1.0, renew_every=0.2, grace=0.0)
-    async with deployment.working(app, impatient):
-        task = await app.submit("stubborn")
-        await asyncio.wait_for(began.wait(), 30)
-    async with deployment.working(app):
-        assert await task.result(timeout=30) == 2
+    # a lease that no busy machine outlasts: the task has no retry left; the sweeper is for signals that come too late
+    impatient = type(QUICK)(concurrency=2, lease=20.0, renew_every=0.2, grace=0.0)
+    async with deployment.sweeping():
+        async with deployment.working(app, impatient):
+            task = await app.submit("stubborn")
+            await asyncio.wait_for(began.wait(), 30)
+        async with deployment.working(app):
+            assert await task.result(timeout=30) == 2
     assert (await task.refresh()).retry_count == 0
 
 
@@ -578,24 +634,71 @@ async def test_a_signal_that_is_none_goes_to_the_dead_letters(deployment: Deploy
         await eventually(has_letters, "four dead letters")
 
 
-async def test_an_attempt_goes_on_in_the_trace_of_its_submit(deployment: Deployment, app: App) -> None:
-    """One trace from submit to attempt; a retry says which attempt it is."""
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
+@pytest.fixture(scope="module")
+def exporter() -> InMemorySpanExporter:
+    """What the program's tracers report: a process has one provider, for good."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
+    exporter = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
 
-    tracer = TracerProvider().get_tracer("test")
-    seen: list[int] = []
+
+def attempts_of(exporter: InMemorySpanExporter, task_id: str) -> dict[object, ReadableSpan]:
+    """The spans of a task, by the number of the attempt."""
+    found: dict[object, ReadableSpan] = {}
+    for span in exporter.get_finished_spans():
+        attributes = span.attributes or {}
+        if attributes.get("gbe.task_id") == task_id:
+            found[attributes["gbe.attempt"]] = span
+    return found
+
+
+async def test_retries_link_to_the_first_attempt(
+    deployment: Deployment, app: App, exporter: InMemorySpanExporter
+) -> None:
+    """Every attempt is a child of the submit; the second and the third link to the first."""
 
     @app.task("traced", backoff="none")
     async def traced(ctx: TaskContext) -> None:
-        seen.append(trace.get_current_span().get_span_context().trace_id)
-        if ctx.attempt == 1:
+        if ctx.attempt < 3:
             raise OSError("again")
 
-    with tracer.start_as_current_span("request") as span:
+    with trace.get_tracer("test").start_as_current_span("request") as request:
+        submitted = request.get_span_context()
         task = await app.submit("traced")
-        expected = span.get_span_context().trace_id
     async with deployment.working(app):
         await task.result(timeout=30)
-    assert seen == [expected, expected]
-    assert task.record.traceparent is not None
+    attempts = attempts_of(exporter, task.id)
+    assert sorted(map(str, attempts)) == ["1", "2", "3"]
+    assert {span.parent.span_id for span in attempts.values() if span.parent} == {submitted.span_id}
+    first = attempts[1].get_span_context()
+    assert first is not None
+    assert not attempts[1].links
+    for number in (2, 3):
+        (link,) = attempts[number].links
+        assert (link.context.trace_id, link.context.span_id) == (first.trace_id, first.span_id)
+    assert attempts[1].status.status_code is trace.StatusCode.ERROR
+    assert attempts[3].status.status_code is not trace.StatusCode.ERROR
+    record = await task.refresh()
+    assert record.attempt_trace == f"00-{first.trace_id:032x}-{first.span_id:016x}-{first.trace_flags:02x}"
+
+
+async def test_a_signal_with_a_broken_trace_runs_all_the_same(
+    deployment: Deployment, app: App, exporter: InMemorySpanExporter
+) -> None:
+    """What a signal says of a first attempt may be another program's invention."""
+
+    @app.task("traced")
+    async def traced() -> str:
+        return "done"
+
+    transport = (await deployment.backend()).transport
+    task = await app.submit("traced", delay=600)
+    signal = signal_for(replace(task.record, attempt_trace="nonsense"), 0)
+    await transport.publish(deployment.names.queue("traced", Priority.NORMAL), encode(signal))
+    async with deployment.working(app):
+        assert await task.result(timeout=30) == "done"
+    assert not attempts_of(exporter, task.id)[1].links

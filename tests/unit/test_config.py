@@ -13,13 +13,13 @@ from gbe.config import (
     Settings,
     default_streams,
     load,
-    parse_size,
     shown,
     without_secrets,
 )
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError
 from gbe.notify.config import NotifyConfig
+from gbe.sizes import parse_size
 
 
 def settings(text: str, tmp_path: Path, flags: dict[str, object] | None = None, **environment: str) -> Settings:
@@ -292,6 +292,39 @@ class TestStreams:
     )
     def test_refusals(self, streams: str, said: str, tmp_path: Path) -> None:
         assert said in refusal(f"streams: {streams}", tmp_path)
+
+
+class TestSchedules:
+    """What the file says of schedules."""
+
+    def test_moments_and_keys_are_kept_as_they_are_stored(self, tmp_path: Path) -> None:
+        text = """
+            schedules:
+              party: {task: dance, at: 2026-12-24 18:00:00, tz: Europe/Berlin}
+              tidy: {task: sweep, every: 1h, catch-up: all}
+        """
+        assert settings(text, tmp_path).schedules == {
+            "party": {"task": "dance", "at": "2026-12-24T18:00:00", "tz": "Europe/Berlin"},
+            "tidy": {"task": "sweep", "every": "1h", "catch_up": "all"},
+        }
+
+    @pytest.mark.parametrize(
+        ("schedules", "said"),
+        [
+            ("[x]", "schedules: expected schedules by name"),
+            ("{x: 5}", "gbe.yaml: schedules.x: expected settings"),
+            ("{x: {task: t, cron: '61 * * * *'}}", "gbe.yaml: schedules.x.cron: '61 * * * *'; expected minute hour"),
+            ("{x: {task: t, cron: '@daily', tz: Berlin}}", "gbe.yaml: schedules.x.tz: 'Berlin'; expected an IANA"),
+            ("{x: {task: t, evry: 5m}}", "gbe.yaml: schedules.x.evry: unknown key; did you mean every?"),
+            ("{x: {cron: '@daily'}}", "gbe.yaml: schedules.x.task: name what is started"),
+            ("{'a.b': {task: t}}", "schedules.a.b.name: expected at most 64 letters"),
+        ],
+    )
+    def test_refusals(self, schedules: str, said: str, tmp_path: Path) -> None:
+        assert said in refusal(f"schedules: {schedules}", tmp_path)
+
+    def test_the_grace_covers_a_failover(self, tmp_path: Path) -> None:
+        assert "scheduler.grace is 10 s; expected at least 18 s" in refusal("scheduler: {grace: 10s}", tmp_path)
 
 
 class TestTransport:

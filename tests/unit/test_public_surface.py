@@ -10,7 +10,7 @@ def test_every_name_of_the_surface_is_there() -> None:
     """``from gbe import App`` works for all of them, and for nothing else."""
     for name in gbe.__all__:
         assert getattr(gbe, name) is not None
-    assert set(gbe.__all__) == {"App", "DoNotRetryError", "Task", "TaskContext", "__version__"}
+    assert set(gbe.__all__) == {"App", "DoNotRetryError", "Event", "Task", "TaskContext", "__version__"}
     assert not hasattr(gbe, "Nonsense")
 
 

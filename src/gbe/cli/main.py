@@ -9,6 +9,11 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli.archive_commands import archive_app, archiver
+from gbe.cli.deadletter_commands import deadletters_app
+from gbe.cli.event_commands import events_app
+from gbe.cli.schedule_commands import schedules_app
+from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
 
@@ -22,8 +27,14 @@ app = typer.Typer(
 config_app = typer.Typer(name="config", help="Show and check the configuration.", no_args_is_help=True)
 app.add_typer(config_app)
 app.add_typer(tasks_app)
+app.add_typer(deadletters_app)
+app.add_typer(schedules_app)
+app.add_typer(events_app)
 app.command()(worker)
 app.command()(sweeper)
+app.add_typer(archive_app)
+app.add_typer(streams_app)
+app.command()(archiver)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")
@@ -32,7 +43,7 @@ ListenOption = Annotated[str | None, typer.Option(metavar="ADDRESS:PORT", help="
 DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
 TransportOption = Annotated[str | None, typer.Option(metavar="embedded|memory|URL", help="The message transport.")]
 WorkersOption = Annotated[int | None, typer.Option(metavar="N", help="Processes that serve HTTP.")]
-RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper", help="What this process does.")]
+RolesOption = Annotated[str | None, typer.Option(metavar="http,sweeper,…", help="What this process does.")]
 
 ServerOption = Annotated[
     str | None, typer.Option(metavar="URL", help="The server, unless TOPIC is a URL. Default: http://127.0.0.1:8080.")

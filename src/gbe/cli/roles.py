@@ -7,9 +7,15 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import open_backend
+from gbe.connect import archiver, indexer, open_backend, retention
+from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
+from gbe.schedules.names import ScheduleNames
+from gbe.schedules.scheduler import Scheduler
+from gbe.starters import TargetStarter
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.backend import Backend
+from gbe.tasks.client import TaskClient
+from gbe.tasks.registry import TypeRegistry
 from gbe.transport.base import Transport
 
 logger = logging.getLogger(__name__)
@@ -20,11 +26,49 @@ Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
 
 async def _sweeper(settings: Settings, backend: Backend) -> None:
     await Sweeper(
-        backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+        backend.transport,
+        backend.state,
+        backend.names,
+        settings.tasks,
+        settings.sweeper,
+        claims=backend.claims,
+        observer=SweepMetrics(),
+        retention=retention(settings, backend, archives="archiver" in settings.roles),
     ).run()
 
 
-BACKGROUND: Final[Mapping[str, Role]] = {"sweeper": _sweeper}
+async def _deadletters(settings: Settings, backend: Backend) -> None:
+    await indexer(settings, backend, count_letter).run()
+
+
+async def _scheduler(settings: Settings, backend: Backend) -> None:
+    types = TypeRegistry(backend.state, backend.names, settings.tasks, {})
+    tasks = TaskClient(backend, types)
+    tasks.on_submit = submitted
+    try:
+        await Scheduler(
+            backend.transport,
+            backend.state,
+            ScheduleNames(settings.namespace),
+            TargetStarter(tasks),
+            settings.schedules,
+            settings.scheduler,
+            observer=ScheduleMetrics(),
+        ).run()
+    finally:
+        await tasks.close()
+
+
+async def _archiver(settings: Settings, backend: Backend) -> None:
+    await archiver(settings, backend, ArchiveMetrics()).run()
+
+
+BACKGROUND: Final[Mapping[str, Role]] = {
+    "sweeper": _sweeper,
+    "scheduler": _scheduler,
+    "deadletters": _deadletters,
+    "archiver": _archiver,
+}
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 
 

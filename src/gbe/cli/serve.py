@@ -13,10 +13,21 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.presence import announced
+from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings, without_secrets
-from gbe.connect import open_transport, task_client
+from gbe.connect import (
+    dead_letters,
+    ensure_streams,
+    event_registry,
+    open_transport,
+    schedule_client,
+    streams_of,
+    task_client,
+)
+from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
@@ -66,9 +77,11 @@ async def _serve(settings: Settings, shared: Path | None) -> None:
             watching = asyncio.create_task(_count_restarts(engine), name="gbe.engine.metrics")
             stack.callback(watching.cancel)
         transport = await stack.enter_async_context(await open_transport(settings))
-        for stream in settings.streams:
-            await transport.ensure_stream(stream)
+        await ensure_streams(settings, transport)
         await start_roles(settings, transport, stack)
+        await stack.enter_async_context(in_background(follow_file(settings, stop), "gbe.configuration"))
+        running = {"roles": list(settings.roles), "workers": settings.workers}
+        await stack.enter_async_context(announced(transport, settings.namespace, "serve", running))
         _say_hello(settings, port, time.monotonic() - started)
         if shared is not None:
             # the parent only owns things: workers have connections of their own
@@ -115,7 +128,8 @@ async def _work(settings: Settings, ledger: SharedLedger, sock: socket.socket) -
     stop = asyncio.Event()
     stop_on_signals(stop, (signal.SIGTERM,))
     stop_with_parent(stop)
-    async with await open_transport(settings) as transport:
+    following = in_background(follow_file(settings, stop), "gbe.configuration")
+    async with await open_transport(settings) as transport, following:
         await _serve_http(settings, transport, [sock], stop, ledger)
 
 
@@ -129,11 +143,16 @@ async def _serve_http(
     if "http" not in settings.roles:
         await stop.wait()
         return
+    letters: DeadLetters | None = None
     async with task_client(settings, transport) as tasks, AsyncExitStack() as stack:
         if tasks is not None:
-            tasks.on_submit = lambda task_type: metrics.tasks_submitted.labels(task_type).inc()
+            tasks.on_submit, tasks.on_cancel = metrics.submitted, metrics.cancelled
             measuring = asyncio.create_task(_measure_queues(tasks), name="gbe.queues.metrics")
             stack.callback(measuring.cancel)
+            letters = dead_letters(
+                settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
+            )
+        store = None if tasks is None else tasks.backend.state
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -142,6 +161,10 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
+            dead_letters=letters,
+            schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
+            events=event_registry(settings.events),
+            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
         )
         settle()
         await serve(application, sockets, stop)

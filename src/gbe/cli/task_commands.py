@@ -21,7 +21,8 @@ IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of 
 TypesArgument = Annotated[list[str], typer.Argument(metavar="TYPE…", help="Task types.", show_default=False)]
 
 
-def _settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
+def load_settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
+    """The configuration of a command."""
     from gbe.config import load
 
     return load(config, flags={"data_dir": data_dir, "transport": transport})
@@ -35,16 +36,15 @@ def worker(
     processes: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Worker processes.")] = 1,
     grace: Annotated[str | None, typer.Option(metavar="DURATION", help="For running tasks when it stops.")] = None,
     metrics: Annotated[
-        str | None, typer.Option(metavar="ADDRESS:PORT", help="Answer /metrics there; one process only.")
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Answer /metrics there, for all processes.")
     ] = None,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
     """Run tasks: the functions of a gbe.App, and the commands and addresses of the configuration."""
-    from gbe.cli.worker import supervise, work
+    from gbe.cli.shared import shared_directory
     from gbe.config import load
-    from gbe.errors import ConfigError
 
     flags = {
         "data_dir": data_dir,
@@ -54,23 +54,27 @@ def worker(
     }
     settings = load(config, flags=flags)
     if processes == 1:
+        from gbe.cli.worker import work
+
         work(app, settings, metrics)
         return
-    if metrics is not None:
-        raise ConfigError("--metrics: several processes cannot share an address; start them one by one")
     arguments = [] if app is None else [app]
     arguments += [] if config is None else ["--config", str(config)]
     for name, value in flags.items():
         if value is not None:
             arguments += [f"--{name.rpartition('.')[2].replace('_', '-')}", str(value)]
-    sys.exit(supervise(arguments, processes, settings.worker.grace))
+    with shared_directory():
+        from gbe.cli.worker import supervise  # it counts: not before there is where to
+
+        code = supervise(arguments, processes, settings.worker.grace, metrics)
+    sys.exit(code)
 
 
 def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:
     """Find lost tasks and return them to their queues; `gbe serve` does so too."""
     from gbe.cli.worker import sweep
 
-    sweep(_settings(config, data_dir, transport))
+    sweep(load_settings(config, data_dir, transport))
 
 
 @tasks_app.command("submit")
@@ -108,7 +112,7 @@ def tasks_submit(
     )
     encoded = parse_params(words or [], params)
     waiting = seconds("wait", wait)
-    submit(_settings(config, data_dir, transport), task_type, encoded, options, wait=waiting, json=json)
+    submit(load_settings(config, data_dir, transport), task_type, encoded, options, wait=waiting, json=json)
 
 
 @tasks_app.command("list")
@@ -126,7 +130,7 @@ def tasks_list(
     """List tasks, the newest first."""
     from gbe.cli.tasks import list_tasks
 
-    settings = _settings(config, data_dir, transport)
+    settings = load_settings(config, data_dir, transport)
     list_tasks(settings, task_type=task_type, state=state, key=key, limit=limit, cursor=cursor, json=json)
 
 
@@ -142,7 +146,7 @@ def tasks_show(
     """Show a task: parameters, state, progress, result."""
     from gbe.cli.tasks import show
 
-    show(_settings(config, data_dir, transport), task_id, json=json, follow=follow)
+    show(load_settings(config, data_dir, transport), task_id, json=json, follow=follow)
 
 
 @tasks_app.command("cancel")
@@ -156,7 +160,7 @@ def tasks_cancel(
     """Cancel tasks, pending or running."""
     from gbe.cli.tasks import cancel
 
-    cancel(_settings(config, data_dir, transport), task_ids, json=json)
+    cancel(load_settings(config, data_dir, transport), task_ids, json=json)
 
 
 @tasks_app.command("retry")
@@ -170,7 +174,7 @@ def tasks_retry(
     """Submit failed or cancelled tasks again, as new ones; prints their ids."""
     from gbe.cli.tasks import retry
 
-    retry(_settings(config, data_dir, transport), task_ids, json=json)
+    retry(load_settings(config, data_dir, transport), task_ids, json=json)
 
 
 @tasks_app.command("pause")
@@ -183,7 +187,7 @@ def tasks_pause(
     """Start no more tasks of these types until they are resumed."""
     from gbe.cli.tasks import pause
 
-    pause(_settings(config, data_dir, transport), task_types, paused=True)
+    pause(load_settings(config, data_dir, transport), task_types, paused=True)
 
 
 @tasks_app.command("resume")
@@ -196,7 +200,7 @@ def tasks_resume(
     """Start tasks of these types again."""
     from gbe.cli.tasks import pause
 
-    pause(_settings(config, data_dir, transport), task_types, paused=False)
+    pause(load_settings(config, data_dir, transport), task_types, paused=False)
 
 
 @tasks_app.command("types")
@@ -214,4 +218,4 @@ def tasks_types(
     """Show task types and their settings, or change them while everything runs."""
     from gbe.cli.tasks import types
 
-    types(_settings(config, data_dir, transport), task_type, change or [], json=json)
+    types(load_settings(config, data_dir, transport), task_type, change or [], json=json)

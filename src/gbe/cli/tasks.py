@@ -3,15 +3,15 @@
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from gbe.app import App
+from gbe.cli.operator import Operator
+from gbe.cli.output import clean, escaped, moment, print_json, print_table
 from gbe.cli.runtime import run
 from gbe.config import Settings
 from gbe.durations import parse_duration
@@ -20,7 +20,7 @@ from gbe.lifecycle.names import check_task_id
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import decode_progress
-from gbe.tasks.client import SubmitOptions, TaskClient, as_document
+from gbe.tasks.client import MAX_PARAMS, SubmitOptions, TaskClient, as_document
 
 Work = Callable[[TaskClient], Coroutine[Any, Any, None]]
 
@@ -37,6 +37,16 @@ def with_client(settings: Settings, work: Work) -> None:
     run(main())
 
 
+def with_operator(settings: Settings, work: Callable[[TaskClient, Operator], Coroutine[Any, Any, None]]) -> None:
+    """The same for commands that change something, and tell of it."""
+
+    async def told(client: TaskClient) -> None:
+        backend = client.backend
+        await work(client, Operator(backend.transport, backend.names.namespace))
+
+    with_client(settings, told)
+
+
 # -- submit
 
 
@@ -49,7 +59,7 @@ def parse_params(words: Sequence[str], document: str | None) -> bytes:
     params: dict[str, Any] = {}
     if document is not None:
         try:
-            found = msgspec.json.decode(sys.stdin.buffer.read() if document == "-" else document)
+            found = msgspec.json.decode(_standard_input() if document == "-" else document)
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise InvalidTaskError("task", "params", f"not JSON: {exc}") from None
         if not isinstance(found, dict):
@@ -64,6 +74,13 @@ def parse_params(words: Sequence[str], document: str | None) -> bytes:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             params[name] = value
     return msgspec.json.encode(params)
+
+
+def _standard_input() -> bytes:
+    text = sys.stdin.buffer.read(MAX_PARAMS + 1)
+    if len(text) > MAX_PARAMS:
+        raise InvalidTaskError("task", "params", f"standard input is over {MAX_PARAMS} bytes")
+    return text
 
 
 def seconds(name: str, value: str | None) -> float | None:
@@ -85,19 +102,19 @@ def submit(
         await client.types.look_up(task_type)
         record = await client.submit(task_type, client.types.check_params(task_type, params), options)
         if wait is None:
-            _print_json(as_document(record)) if json else typer.echo(record.task_id)
+            print_json(as_document(record)) if json else typer.echo(record.task_id)
             return
         try:
             result = await client.result(task_type, record.task_id, wait)
         except (TaskFailedError, TaskCancelledError):
             if json:
-                _print_json(as_document(await client.store.get(task_type, record.task_id)))
+                print_json(as_document(await client.store.get(task_type, record.task_id)))
             raise
         except TimeoutError as exc:
             typer.echo(f"gbe: {exc}; it goes on: gbe tasks show {record.task_id}", err=True)
             raise typer.Exit(3) from None
         if json:
-            _print_json(as_document(await client.store.get(task_type, record.task_id), result=result))
+            print_json(as_document(await client.store.get(task_type, record.task_id), result=result))
         else:
             typer.echo(result)
 
@@ -124,12 +141,12 @@ def list_tasks(
             await client.types.look_up(task_type)
         page = await client.list(task_type=task_type, state=parse_state(state), key=key, limit=limit, cursor=cursor)
         if json:
-            _print_json({"tasks": [as_document(record) for record in page.tasks], "cursor": page.cursor})
+            print_json({"tasks": [as_document(record) for record in page.tasks], "cursor": page.cursor})
             return
         table = Table("id", "type", "state", "attempt", "created", "progress", "error", box=None, pad_edge=False)
         for record in page.tasks:
             table.add_row(*_row(record))
-        _print_table(table)
+        print_table(table)
         if page.cursor is not None:
             typer.echo(f"more: --cursor {page.cursor}", err=True)
 
@@ -160,12 +177,12 @@ def show(settings: Settings, task_id: str, *, json: bool, follow: bool) -> None:
             values["result"] = await client.result_of(record)
         document = as_document(record, **values)
         if json:
-            _print_json(document)
+            print_json(document)
             return
         table = Table(box=None, show_header=False, pad_edge=False)
         for name, value in document.items():
             table.add_row(name, _shown(name, value))
-        _print_table(table)
+        print_table(table)
 
     with_client(settings, work)
 
@@ -179,7 +196,7 @@ async def _follow(client: TaskClient, record: TaskRecord) -> None:
                 progress = decode_progress(message.envelope.payload)
                 if progress.task_id == record.task_id:
                     of = "" if progress.total is None else f"/{progress.total}"
-                    typer.echo(f"{progress.done}{of} {_clean(progress.note)}".rstrip())
+                    typer.echo(f"{progress.done}{of} {clean(progress.note)}".rstrip())
 
     printing = asyncio.create_task(print_progress())
     try:
@@ -195,40 +212,43 @@ async def _follow(client: TaskClient, record: TaskRecord) -> None:
 def cancel(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
     """Cancel tasks, one after the other; the first that cannot be ends it."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for task_id in task_ids:
             record = await client.cancel(check_task_id(task_id))
-            _print_json(as_document(record)) if json else typer.echo(f"{task_id} cancelled")
+            print_json(as_document(record)) if json else typer.echo(f"{task_id} cancelled")
+            await operator.did("cancel", f"task/{task_id}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def retry(settings: Settings, task_ids: Sequence[str], *, json: bool) -> None:
     """Submit failed tasks again; prints the new ids."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for task_id in task_ids:
             record = await client.retry(check_task_id(task_id))
-            _print_json(as_document(record)) if json else typer.echo(record.task_id)
+            print_json(as_document(record)) if json else typer.echo(record.task_id)
+            await operator.did("retry", f"task/{task_id}", after={"task_id": record.task_id})
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def pause(settings: Settings, task_types: Sequence[str], *, paused: bool) -> None:
     """Pause or resume types."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         for name in task_types:
             await client.types.pause(name, paused=paused)
             typer.echo(f"{name} {'paused' if paused else 'resumed'}")
+            await operator.did("pause" if paused else "resume", f"task-type/{name}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def types(settings: Settings, name: str | None, changes: Sequence[str], *, json: bool) -> None:
     """Show types, or change settings of one."""
 
-    async def work(client: TaskClient) -> None:
+    async def work(client: TaskClient, operator: Operator) -> None:
         if name is not None:
             await client.types.look_up(name)
             await client.types.refresh(name)
@@ -237,9 +257,10 @@ def types(settings: Settings, name: str | None, changes: Sequence[str], *, json:
         if changes and name is not None:
             settings_of = {key: value or None for key, _, value in (change.partition("=") for change in changes)}
             await client.types.set(name, settings_of)
+            await operator.did("change", f"task-type/{name}", after=settings_of)
         names = [name] if name is not None else await client.types.refresh_all()
         if json:
-            _print_json({one: client.types.effective(one).settings() for one in names})
+            print_json({one: client.types.effective(one).settings() for one in names})
             return
         table = Table("type", "step timeout", "retries", "limits", "retention", "", box=None, pad_edge=False)
         for one in names:
@@ -254,9 +275,9 @@ def types(settings: Settings, name: str | None, changes: Sequence[str], *, json:
                 f"{found.retention:g} s",
                 "paused" if found.paused else "",
             )
-        _print_table(table)
+        print_table(table)
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 # -- output
@@ -272,37 +293,15 @@ def _row(record: TaskRecord) -> tuple[str, ...]:
         record.task_type,
         state,
         str(record.attempt),
-        _moment(record.created_at),
-        _escaped(progress[:40]),
-        _escaped((record.error or "")[:60]),
+        moment(record.created_at),
+        escaped(progress[:40]),
+        escaped((record.error or "")[:60]),
     )
 
 
 def _shown(name: str, value: object) -> str:
     if isinstance(value, msgspec.Raw):
-        return _escaped(bytes(value).decode(errors="replace")[:4000])
+        return escaped(bytes(value).decode(errors="replace")[:4000])
     if isinstance(value, int) and (name.endswith("_at") or name == "deadline"):
-        return _moment(value)
-    return _escaped(str(value))
-
-
-def _moment(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def _clean(text: str) -> str:
-    """Text of others on a terminal: without what could move its cursor or colour it."""
-    return "".join(character if character.isprintable() else " " for character in text)
-
-
-def _escaped(text: str) -> str:
-    return _clean(text).replace("[", r"\[")
-
-
-def _print_table(table: Table) -> None:
-    console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=200)
-    console.print(table)
-
-
-def _print_json(document: object) -> None:
-    typer.echo(msgspec.json.encode(document))
+        return moment(value)
+    return escaped(str(value))

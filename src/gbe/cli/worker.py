@@ -1,26 +1,28 @@
 """``gbe worker`` and ``gbe sweeper``."""
 
 import asyncio
-import importlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Final
 
 import gbe
 from gbe import logs
 from gbe.app import App
-from gbe.cli.runtime import run, settle, stop_on_signals
+from gbe.cli.presence import announced
+from gbe.cli.reload import follow_file, on_hangup
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals, until_stopped
 from gbe.config import Settings
-from gbe.connect import Connections
+from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
-from gbe.metrics import TaskMetrics, serve_alone
+from gbe.imports import imported
+from gbe.metrics import EventMetrics, SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
+from gbe.workforce import Workforce
 
 logger = logging.getLogger(__name__)
 
@@ -35,21 +37,9 @@ def load_app(target: str) -> App:
     Raises:
         ConfigError: there is no such module or attribute, or it is no ``gbe.App``.
     """
-    module_name, colon, attribute = target.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ConfigError(f"{target!r}: expected MODULE:APP, such as myproject.tasks:app")
-    directory = str(Path.cwd())
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as exc:
-        if exc.name is not None and not module_name.startswith(exc.name):
-            raise  # found, and it imports something that is not there: its traceback says where
-        raise ConfigError(f"there is no module {module_name} in {directory} or where Python looks") from None
-    app = getattr(module, attribute, None)
+    app = imported(target, "expected MODULE:APP, such as myproject.tasks:app")
     if not isinstance(app, App):
-        raise ConfigError(f"{target}: {attribute} is no gbe.App")
+        raise ConfigError(f"{target} is no gbe.App")
     return app
 
 
@@ -85,22 +75,45 @@ async def _work(app: App, config: WorkerConfig) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with app:
-        worker = await app.worker(config, TaskMetrics())
-        names = ", ".join(worker.types)
-        print(  # noqa: T201  a program's own words
-            f"gbe {gbe.__version__} worker {worker.name}\n"
-            f"  types        {names}\n"
-            f"  concurrency  {config.concurrency}\n"
-            "  stop         Ctrl-C",
-            file=sys.stderr,
-            flush=True,
-        )
+        backend = (await app.client()).backend
+        workforce = await app.workforce(config, TaskMetrics(), EventMetrics())
+        print(_greeting(app, workforce, config), file=sys.stderr, flush=True)  # noqa: T201  a program's own words
         settle()
-        await worker.run(stop)
+        async with (
+            in_background(follow_file(app.settings, stop), "gbe.configuration"),
+            announced(backend.transport, backend.names.namespace, "worker", _work_of(app, workforce)),
+        ):
+            await workforce.run(stop)
 
 
-def supervise(arguments: list[str], processes: int, grace: float) -> int:
-    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code."""
+def _work_of(app: App, workforce: Workforce) -> dict[str, object]:
+    types = [] if workforce.tasks is None else list(workforce.tasks.types)
+    return {"types": types, "handlers": [f"{one.pattern} ({one.group})" for one in app.handlers]}
+
+
+def _greeting(app: App, workforce: Workforce, config: WorkerConfig) -> str:
+    lines = [f"gbe {gbe.__version__} worker" + (f" {workforce.tasks.name}" if workforce.tasks is not None else "")]
+    if workforce.tasks is not None:
+        lines += [f"  types        {', '.join(workforce.tasks.types)}", f"  concurrency  {config.concurrency}"]
+    if app.handlers:
+        lines.append(f"  handlers     {', '.join(f'{one.pattern} ({one.group})' for one in app.handlers)}")
+    return "\n".join([*lines, "  stop         Ctrl-C"])
+
+
+def supervise(arguments: list[str], processes: int, grace: float, metrics_at: str | None = None) -> int:
+    """Run several workers, each a process of its own; one that dies is started again. Returns the exit code.
+
+    Args:
+        arguments: of each ``gbe worker``.
+        processes: how many.
+        grace: seconds that they have to stop.
+        metrics_at: where to answer for all of them, in an environment in which they count together.
+
+    Raises:
+        ConfigError: nobody can answer there.
+    """
+    if metrics_at is not None:
+        _serve_metrics(metrics_at)
     command = [sys.executable, "-m", "gbe.cli.main", "worker", *arguments]
     children = [subprocess.Popen(command) for _ in range(processes)]  # noqa: S603  our own program
     stopping = False
@@ -109,8 +122,14 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
         nonlocal stopping
         stopping = True
 
+    def reload() -> None:
+        for child in children:
+            child.send_signal(signal.SIGHUP)
+
     for number in _STOP_SIGNALS:
         signal.signal(number, stop)
+    hang_up = on_hangup(reload, lambda: stop(signal.SIGHUP, None))
+    signal.signal(signal.SIGHUP, lambda _number, _frame: hang_up())
     started = time.monotonic()
     while not stopping:
         time.sleep(_POLL)
@@ -122,6 +141,7 @@ def supervise(arguments: list[str], processes: int, grace: float) -> int:
                 stopping = True  # it cannot start at all, and has said why
                 break
             logger.warning("worker process ended, starting another", extra={"pid": child.pid, "code": code})
+            worker_ended(child.pid)
             time.sleep(_RESTART_PAUSE)
             children[index] = subprocess.Popen(command)  # noqa: S603
     for child in children:
@@ -150,14 +170,18 @@ async def _sweep(settings: Settings) -> None:
     async with Connections(settings) as connections:
         backend = connections.backend
         sweeper = Sweeper(
-            backend.transport, backend.state, backend.names, settings.tasks, settings.sweeper, claims=backend.claims
+            backend.transport,
+            backend.state,
+            backend.names,
+            settings.tasks,
+            settings.sweeper,
+            claims=backend.claims,
+            observer=SweepMetrics(),
+            retention=retention(settings, backend),
         )
-        sweeping = asyncio.create_task(sweeper.run(), name="gbe.sweeper")
         print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeping, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        sweeping.cancel()
-        for result in await asyncio.gather(sweeping, stopped, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        async with (
+            in_background(follow_file(settings, stop), "gbe.configuration"),
+            announced(backend.transport, settings.namespace, "sweeper"),
+        ):
+            await until_stopped(sweeper.run(), stop)

@@ -16,7 +16,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gbe.durations import parse_duration
 from gbe.errors import (
@@ -24,15 +24,22 @@ from gbe.errors import (
     GbeError,
     IllegalTransitionError,
     InvalidKeyError,
+    InvalidLetterQueryError,
+    InvalidScheduleError,
     InvalidTaskError,
+    LetterConflictError,
+    LetterNotFoundError,
     ObjectError,
     ObjectTooLargeError,
+    ScheduleConflictError,
+    ScheduleNotFoundError,
     StateError,
     TaskNotFoundError,
     TransportError,
+    UnknownStreamError,
     UnknownTaskTypeError,
 )
-from gbe.http.asgi import App
+from gbe.http.asgi import App, Receive, Scope, Send, deny
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +68,32 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class SocketEndpoint:
+    """A path to upgrade to a WebSocket, and what serves it; what it raises before it has accepted is a status."""
+
+    path: str
+    serve: App
+
+
+@dataclass(frozen=True, slots=True)
 class Access:
     """Who may use the APIs; see the module's docstring."""
 
     token: str | None
     behind_proxy: bool
+    on_refused: Callable[[HTTPConnection, RefusedError], None] | None = None
+    """Hears of everybody who may not."""
 
     def check(self, request: HTTPConnection) -> None:
         """Raises ``RefusedError`` for whoever may not."""
+        try:
+            self._check(request)
+        except RefusedError as exc:
+            if self.on_refused is not None:
+                self.on_refused(request, exc)
+            raise
+
+    def _check(self, request: HTTPConnection) -> None:
         if self.token is not None:
             given = request.headers.get("authorization", "")
             if not hmac.compare_digest(given.encode("latin-1", "replace"), f"Bearer {self.token}".encode()):
@@ -83,7 +108,21 @@ class Access:
             raise RefusedError(403, "forbidden", "this is for this machine alone, until http.api_token is set")
 
 
-def api(endpoints: Iterable[Endpoint], access: Access) -> App:
+class _GuardedSocket:
+    def __init__(self, serve: App, access: Access) -> None:
+        self._serve, self._access = serve, access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            self._access.check(HTTPConnection(scope))
+            await self._serve(scope, receive, send)
+        except RefusedError as exc:
+            await deny(send, exc.status)
+        except GbeError as exc:
+            await deny(send, refusal(exc).status)
+
+
+def api(endpoints: Iterable[Endpoint], access: Access, sockets: Iterable[SocketEndpoint] = ()) -> App:
     """One application of these endpoints."""
 
     def guarded(handler: Handler) -> Handler:
@@ -105,7 +144,8 @@ def api(endpoints: Iterable[Endpoint], access: Access) -> App:
         )
         return error_answer(RefusedError(status, code, message))
 
-    routes = [Route(each.path, guarded(each.handler), methods=[each.method]) for each in endpoints]
+    routes: list[BaseRoute] = [Route(each.path, guarded(each.handler), methods=[each.method]) for each in endpoints]
+    routes += [WebSocketRoute(each.path, _GuardedSocket(each.serve, access)) for each in sockets]
     return Starlette(routes=routes, exception_handlers={HTTPException: no_such})
 
 
@@ -162,13 +202,23 @@ def refusal(exc: GbeError) -> RefusedError:
     match exc:
         case UnknownTaskTypeError():
             return RefusedError(404, "unknown_type", str(exc))
+        case UnknownStreamError():
+            return RefusedError(404, "not_found", str(exc))
         case TaskNotFoundError():
             return RefusedError(404, "not_found", str(exc))
         case InvalidTaskError():
             return RefusedError(400, "invalid", str(exc), exc.field)
+        case ScheduleNotFoundError():
+            return RefusedError(404, "not_found", str(exc))
+        case InvalidScheduleError():
+            return RefusedError(400, "invalid", str(exc), exc.field)
         case ConfigError() | InvalidKeyError():
             return RefusedError(400, "invalid", str(exc))
-        case IllegalTransitionError():
+        case LetterNotFoundError():
+            return RefusedError(404, "not_found", str(exc))
+        case InvalidLetterQueryError():
+            return RefusedError(400, "invalid", str(exc), exc.field)
+        case IllegalTransitionError() | LetterConflictError() | ScheduleConflictError():
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))

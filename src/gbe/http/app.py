@@ -8,25 +8,28 @@ from urllib.parse import quote
 from prometheus_client import Counter
 
 from gbe import metrics
+from gbe.deadletters.letters import DeadLetters
 from gbe.errors import NotifyError, TransportError
+from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
-    Message,
     Receive,
     Scope,
     Send,
     as_notify_error,
+    deny,
     refuse,
     respond,
 )
 from gbe.http.config import HttpConfig
 from gbe.http.keepalive import Keepalive
+from gbe.http.open_streams import OpenStreams
 from gbe.http.publish import Publishing
+from gbe.http.refusals import Refusals
 from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
-from gbe.http.streams import OpenStreams
 from gbe.http.subscribe import Subscribing
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
@@ -34,6 +37,9 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.schedules.client import ScheduleClient
+from gbe.schemas.events.registry import EventRegistry
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -56,7 +62,7 @@ class Application:
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
         self._site = site(services)
-        self._apis = apis(services)
+        self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +77,7 @@ class Application:
         except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
             error = self._explained(exc, match)
             status = error.http
-            await (_deny(send, status) if websocket else refuse(send, error))
+            await (deny(send, status) if websocket else refuse(send, error))
         self._count(match.route, status)
 
     def end_streams(self) -> None:
@@ -81,6 +87,7 @@ class Application:
     async def close(self) -> None:
         """End the streams and stop following topics."""
         self.end_streams()
+        await self.services.refusals.close()
         await self.services.hub.close()
 
     # -- handlers
@@ -112,6 +119,8 @@ class Application:
                 raise Refusal.NOT_FOUND.error()
 
     def _websocket(self, match: Match, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if match.route is Route.API:
+            return self._apis(scope, receive, send)
         if match.route is not Route.WEBSOCKET:
             raise Refusal.NOT_FOUND.error()
         return self._subscribing.over_websocket(scope, receive, send, match.topic)
@@ -140,13 +149,6 @@ async def _redirect(scope: Scope, send: Send, path: str) -> None:
     await respond(send, 301, b"", [(b"location", location)])
 
 
-async def _deny(send: Send, status: int) -> None:
-    """Refuse an upgrade: the status code alone (section 5.5)."""
-    start: Message = {"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
-    await send(start)
-    await send({"type": "websocket.http.response.body", "body": b""})
-
-
 def build_application(
     transport: Transport,
     *,
@@ -156,15 +158,21 @@ def build_application(
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
     tasks: TaskClient | None = None,
+    dead_letters: DeadLetters | None = None,
+    schedules: ScheduleClient | None = None,
+    events: EventRegistry | None = None,
+    streams: Streams | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
-        tasks: behind ``/v1/tasks``; ``None`` answers 404 there.
+        events: schemas behind ``/v1/events``; those of gbe by default.
+        tasks, schedules, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
+    publisher = EventPublisher(transport, namespace, events)
     return Application(
         Services(
             transport=transport,
@@ -175,5 +183,10 @@ def build_application(
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
             tasks=tasks,
+            dead_letters=dead_letters,
+            schedules=schedules,
+            events=publisher,
+            streams=streams,
+            refusals=Refusals(publisher),
         )
     )

@@ -70,6 +70,13 @@ async def refuse(send: Send, error: NotifyError) -> None:
     await respond(send, error.http, error_body(error))
 
 
+async def deny(send: Send, status: int) -> None:
+    """Refuse an upgrade: the status code alone (section 5.5)."""
+    start: Message = {"type": "websocket.http.response.start", "status": status, "headers": [(b"content-length", b"0")]}
+    await send(start)
+    await send({"type": "websocket.http.response.body", "body": b""})
+
+
 async def read_body(receive: Receive, *, limit: int) -> bytes:
     """At most ``limit`` bytes of the body; what follows them stays unread. Slow clients are the protocol's business.
 

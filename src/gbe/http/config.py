@@ -34,6 +34,12 @@ class HttpConfig:
     publish_timeout: float = 5.0
     """How long a publish waits for the engine before it is answered with 503."""
 
+    event_streams: int = 200
+    """Streams of events (``/v1/events/…``) that each process keeps open at once; one more is answered with 429."""
+
+    slow_reader_timeout: float = 30.0
+    """How long the client of a stream of events may leave what was sent unread before it is disconnected."""
+
     backlog: int = 2048
     """Connections that may wait to be accepted."""
 
@@ -53,10 +59,13 @@ class HttpConfig:
             "dead_peer_timeout",
             "shutdown_timeout",
             "publish_timeout",
+            "slow_reader_timeout",
         ):
             if not getattr(self, key) > 0:
                 raise ConfigError(f"http.{key} is {getattr(self, key)}; accepted: seconds above 0")
         if self.api_token is not None and len(self.api_token) < 16:
             raise ConfigError("http.api_token is too short; accepted: at least 16 characters")
+        if self.event_streams < 1:
+            raise ConfigError(f"http.event_streams is {self.event_streams}; accepted: at least 1")
         if self.backlog < 1:
             raise ConfigError(f"http.backlog is {self.backlog}; accepted: at least 1")

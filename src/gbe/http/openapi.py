@@ -21,6 +21,7 @@ REASONS: Final = {
     "409": "its state does not allow it",
     "413": "too large",
     "415": "not JSON",
+    "429": "too many streams are open",
     "503": "the engine does not answer",
 }
 

@@ -76,7 +76,12 @@ def task_part() -> Part:
         {"name": "state", "in": "query", "schema": {**STRING, "enum": [state.value for state in TaskState]}},
         {"name": "key", "in": "query", "schema": STRING},
         {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
-        {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+        {
+            "name": "cursor",
+            "in": "query",
+            "schema": STRING,
+            "description": "of the page before; a page without tasks may have one",
+        },
     ]
     wait = {"name": "wait", "in": "query", "schema": STRING, "description": "answer when it has ended, 60s at most"}
     return Part(

@@ -43,7 +43,15 @@ class Match:
     format: str = ""
 
 
-API_PATHS: Final = ("/v1/tasks", "/v1/task-types", "/v1/openapi.json")
+API_PATHS: Final = (
+    "/v1/tasks",
+    "/v1/task-types",
+    "/v1/schedules",
+    "/v1/deadletters",
+    "/v1/events/",
+    "/v1/streams",
+    "/v1/openapi.json",
+)
 SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})

@@ -3,11 +3,16 @@
 import time
 from dataclasses import dataclass, field
 
+from gbe.deadletters.letters import DeadLetters
+from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
+from gbe.http.refusals import Refusals
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
+from gbe.schedules.client import ScheduleClient
+from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 
@@ -23,7 +28,12 @@ class Services:
     hub: Hub
     history: History
     visitors: Visitors
+    events: EventPublisher
+    refusals: Refusals
     tasks: TaskClient | None = None
+    dead_letters: DeadLetters | None = None
+    schedules: ScheduleClient | None = None
+    streams: Streams | None = None
     started: float = field(default_factory=time.time)
 
 

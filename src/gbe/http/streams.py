@@ -15,7 +15,7 @@ from gbe import metrics
 from gbe.errors import NotifyError, TransportError
 from gbe.http.asgi import ORIGIN, STOPPING, ClientGoneError, Receive, Scope, Send
 from gbe.http.formats import Format
-from gbe.http.keepalive import Keepalive
+from gbe.http.open_streams import OpenStreams
 from gbe.http.outlet import OUTLET, Outlet
 from gbe.http.protocol import CLOSE_WITHOUT_FRAME
 from gbe.http.services import Services, now_ms
@@ -33,30 +33,6 @@ GOING_AWAY: Final = 1001
 
 _STREAM_HEADERS: Final = (ORIGIN, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 """Not to be kept or collected by anything between us and the client."""
-
-
-class OpenStreams:
-    """The streams of this process: what they share, and a way to end them all."""
-
-    def __init__(self, keepalive: Keepalive) -> None:
-        self.keepalive = keepalive
-        self._streams: set[Stream] = set()
-
-    def __len__(self) -> int:
-        return len(self._streams)
-
-    def add(self, stream: "Stream") -> None:
-        self._streams.add(stream)
-        metrics.subscribers.set(len(self._streams))
-
-    def discard(self, stream: "Stream") -> None:
-        self._streams.discard(stream)
-        metrics.subscribers.set(len(self._streams))
-
-    def end_all(self) -> None:
-        """End every stream properly: clients see the end and connect again elsewhere or later."""
-        for stream in list(self._streams):
-            stream.end()
 
 
 class Stream(ABC):

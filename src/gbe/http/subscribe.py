@@ -4,8 +4,9 @@ from collections.abc import Iterable
 
 from gbe.http.asgi import Receive, Scope, Send, respond, succeed
 from gbe.http.formats import HTTP_FORMATS, WEBSOCKET
+from gbe.http.open_streams import OpenStreams
 from gbe.http.services import Services, now_ms
-from gbe.http.streams import HttpStream, OpenStreams, WebSocketStream
+from gbe.http.streams import HttpStream, WebSocketStream
 from gbe.notify.parameters import Parameters
 from gbe.notify.subscribing import SubscribeOptions, subscribe_options
 from gbe.notify.topics import parse_topics

@@ -34,6 +34,6 @@ class JobBackend(Protocol):
         """Publish the signal of a pending task."""
         ...
 
-    async def announce_end(self, record: TaskRecord) -> None:
-        """Tell that a task has ended."""
+    async def announce_end(self, record: TaskRecord) -> bool:
+        """Tell that a task has ended; whether that is published."""
         ...

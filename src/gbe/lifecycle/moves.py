@@ -17,6 +17,9 @@ from gbe.schemas.tasks import VERSION, TaskOutcome, TaskSignal
 SIGNAL_PATIENCE_MS: Final = 5_000
 """How long a signal may go unanswered before the sweeper looks whether it still exists."""
 
+ANNOUNCE_PATIENCE_MS: Final = 5_000
+"""How long whoever ends a task may take to publish its outcome before the sweeper does."""
+
 INLINE_LIMIT: Final = 16 * 1024
 """Parameters up to so many bytes travel with the signal, results with the reply; larger ones are looked up."""
 
@@ -54,13 +57,14 @@ def signal_for(record: TaskRecord, now: int) -> TaskSignal:
         key=record.key,
         reply_to=record.reply_to,
         job_id=record.job_id,
+        attempt_trace=record.attempt_trace,
         params=msgspec.Raw(params) if params is not None and is_small else msgspec.UNSET,
     )
 
 
-def outcome_of(record: TaskRecord, now: int) -> TaskOutcome:
-    """The outcome of a task that has ended."""
-    started = record.started_at
+def outcome_of(record: TaskRecord) -> TaskOutcome:
+    """The outcome of a task that has ended; the same, whoever asks and how often."""
+    started, now = record.started_at, record.finished_at or 0
     return TaskOutcome(
         v=VERSION,
         ts=now,
@@ -77,12 +81,18 @@ def outcome_of(record: TaskRecord, now: int) -> TaskOutcome:
     )
 
 
-def claim(attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries: int = 0) -> Move:
+def claim(
+    attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries: int = 0, trace: str | None = None
+) -> Move:
     """A worker takes a pending task and starts it: claim and start in one write.
 
     It writes down the budget that counts, so that whoever finds the task lost knows it.
+
+    Args:
+        trace: the trace context of this attempt, if it is the first that has one: later ones link to it.
     """
     moment = b"%d" % now
+    traced = {} if trace is None else {"attempt_trace": trace.encode()}
     return Move(
         {"state": _PENDING, "attempt": b"%d" % attempt},
         {
@@ -93,6 +103,7 @@ def claim(attempt: int, *, worker: bytes, now: int, timeout_at: int, max_retries
             "started_at": moment,
             "timeout_at": b"%d" % timeout_at,
             "max_retries": b"%d" % max_retries,
+            **traced,
         },
     )
 
@@ -103,15 +114,24 @@ def renew(attempt: int, *, now: int, timeout_at: int, progress: Fields) -> Move:
     return Move(_held(attempt, TaskEvent.RENEW), changes)
 
 
-def complete(attempt: int, *, now: int, result: Fields, retention: float) -> Move:
-    """The task is done."""
+def complete(attempt: int, *, now: int, result: Fields, retention: float, announce_at: int | None = None) -> Move:
+    """The task is done.
+
+    Args:
+        announce_at: when the sweeper is to publish the outcome, unless somebody has (``announced``); ``None`` if the
+            task's signal is held until then, and so would come back.
+    """
     state = next_state(TaskState.RUNNING, TaskEvent.COMPLETE)
-    return Move(_held(attempt, TaskEvent.COMPLETE), {**_ended(state, now), "error": None, **result}, retention)
+    changes = {**_ended(state, now, announce_at), "error": None, **result}
+    return Move(_held(attempt, TaskEvent.COMPLETE), changes, retention)
 
 
-def fail(attempt: int, *, now: int, retry_count: int, error: str, retention: float) -> Move:
-    """The task has failed for good."""
-    changes = {**_ended(TaskState.FAILED, now), "error": _error(error), "retry_count": b"%d" % retry_count}
+def fail(
+    attempt: int, *, now: int, retry_count: int, error: str, retention: float, announce_at: int | None = None
+) -> Move:
+    """The task has failed for good; ``announce_at`` as for ``complete``."""
+    ended = _ended(TaskState.FAILED, now, announce_at)
+    changes = {**ended, "error": _error(error), "retry_count": b"%d" % retry_count}
     return Move(_held(attempt, TaskEvent.FAIL), changes, retention)
 
 
@@ -148,8 +168,8 @@ def expire(record: TaskRecord, *, now: int, error: str, retention: float, retry_
     """Fail a task for somebody else's reasons: nobody holds it any more."""
     state = next_state(record.state, TaskEvent.FAIL)
     count = record.retry_count if retry_count is None else retry_count
-    changes = {**_ended(state, now), "error": _error(error), "retry_count": b"%d" % count}
-    return Move(_as_seen(record), changes, retention)
+    ended = _ended(state, now, now + ANNOUNCE_PATIENCE_MS)
+    return Move(_as_seen(record), {**ended, "error": _error(error), "retry_count": b"%d" % count}, retention)
 
 
 def cancel(record: TaskRecord, *, now: int, reason: str, retention: float) -> Move:
@@ -161,7 +181,14 @@ def cancel(record: TaskRecord, *, now: int, reason: str, retention: float) -> Mo
     state = next_state(record.state, TaskEvent.CANCEL)
     # not as seen to the letter: the lease may be renewed meanwhile
     expected = {"state": _STATES[record.state], "attempt": b"%d" % record.attempt}
-    return Move(expected, {**_ended(state, now), "error": _error(reason)}, retention)
+    ended = _ended(state, now, now + ANNOUNCE_PATIENCE_MS)
+    return Move(expected, {**ended, "error": _error(reason)}, retention)
+
+
+def announced(state: TaskState, attempt: int, announce_at: int) -> Move:
+    """The outcome of a task that has ended is published: nobody needs to look at it any more."""
+    moment = b"%d" % announce_at
+    return Move({"state": _STATES[state], "attempt": b"%d" % attempt, "timeout_at": moment}, {"timeout_at": None})
 
 
 def after(record: TaskRecord, move: Move) -> TaskRecord:
@@ -195,9 +222,10 @@ def _waiting(now: int, run_at: int) -> dict[str, bytes | None]:
     }
 
 
-def _ended(state: TaskState, now: int) -> dict[str, bytes | None]:
+def _ended(state: TaskState, now: int, announce_at: int | None) -> dict[str, bytes | None]:
     moment = b"%d" % now
-    return {"state": _STATES[state], "updated_at": moment, "finished_at": moment, "timeout_at": None}
+    look_at = None if announce_at is None else b"%d" % announce_at
+    return {"state": _STATES[state], "updated_at": moment, "finished_at": moment, "timeout_at": look_at}
 
 
 def _error(text: str) -> bytes:

@@ -44,6 +44,7 @@ class TaskNames:
         self.sweeper_lease = f"{namespace}.state.leases.sweeper"
         self.sweep_reports = f"{namespace}.events.system.sweep"
         self.errors = f"{namespace}.events.system.error"
+        self.dead_letters = f"{namespace}._deadletter.tasks"
 
     def queue(self, task_type: str, priority: Priority) -> str:
         """Where the signals of pending tasks go."""

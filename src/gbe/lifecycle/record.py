@@ -20,7 +20,7 @@ class TaskRecord:
         attempt: claims so far.
         retry_count: attempts that failed, timed out or were lost.
         timeout_at: when somebody must look: of a pending task, whether its signal got lost; of a running one, whether
-            its worker did. ``None`` once it has ended.
+            its worker did; of one that has ended, whether its outcome is published. ``None`` once it is.
         deadline: end of its whole time.
         current_step, step_count, note: its progress.
         params_ref, result_ref: claim checks of large ones.

@@ -179,7 +179,8 @@ def _count(value: object) -> int:
     return int(str(value))
 
 
-def _switch(value: object) -> bool:
+def parse_switch(value: object) -> bool:
+    """Read ``true`` or ``false``, and the words that mean them; raises ``ValueError`` with what would be accepted."""
     word = str(value).strip().lower()
     if word not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         raise ValueError("true or false")
@@ -210,7 +211,7 @@ SETTINGS: Final[Mapping[str, Callable[[object], object]]] = {
     "rate_limit": Rate.parse,
     "rate_limit_per_key": Rate.parse,
     "retention": parse_duration,
-    "paused": _switch,
+    "paused": parse_switch,
     "command": _words,
     "http": _text,
 }

@@ -28,6 +28,7 @@ class TaskSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         reply_to: the subject where its submitter listens.
         params: as JSON; absent: they are in the record.
         job_id: the job it is part of.
+        attempt_trace: the trace context of the first attempt, which later ones link to.
     """
 
     v: int
@@ -44,6 +45,7 @@ class TaskSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reply_to: str | None = None
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     job_id: str | None = None
+    attempt_trace: str | None = None
 
 
 class TaskProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -40,6 +40,7 @@ MIN_TTL: Final = 1.0  # seconds: what NATS can express
 MAX_TTL: Final = 10 * 365 * 86_400.0
 MAX_DEADLINE: Final = 10**13 - 1  # unix milliseconds with 13 digits: the year 2286
 MAX_DUE: Final = 10_000
+MAX_PAGE: Final = 10_000
 
 _DEADLINE: Final = re.compile(rb"[0-9]{1,13}")
 
@@ -67,6 +68,20 @@ class Record(NamedTuple):
 
     key: str
     fields: dict[str, bytes]
+
+
+class ScanPage(NamedTuple):
+    """A part of a scan, from ``StateStore.scan_page``.
+
+    Attributes:
+        records: may be fewer than were asked for, also none, though more follow.
+        cursor: where to go on; ``None`` at the end.
+        looked: what the page has cost: records, and what is left of those that were removed.
+    """
+
+    records: list[Record]
+    cursor: str | None
+    looked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +120,7 @@ class StateConfig:
     """
 
     bucket: str = "gbe-state"
-    indexes: tuple[str, ...] = ("timeout_at",)
+    indexes: tuple[str, ...] = ("timeout_at", "fire_at", "look_at")
     max_record_size: int = 256 * 1024
 
     def __post_init__(self) -> None:
@@ -249,6 +264,28 @@ class StateStore(ABC):
             if matches(record.fields, wanted):
                 yield record
 
+    async def scan_page(
+        self, prefix: str, *, cursor: str | None = None, limit: int = 1000, until: str | None = None
+    ) -> ScanPage:
+        """A bounded part of ``scan(prefix)``, to go on from later, in another process too.
+
+        The order is the engine's: by key in memory; on Redis by bucket, then by key; on NATS by the last change, so
+        that what changes meanwhile comes once more. A record that exists throughout is on one of the pages at least.
+
+        Args:
+            prefix: as for ``scan``, the same for all pages.
+            cursor: of the page before; ``None`` begins.
+            limit: how many records to look at, 1 to 10,000; large ones end a page earlier.
+            until: a cursor of a later page: the part that ends there, and no more.
+
+        Raises:
+            InvalidKeyError: not a cursor of this store.
+        """
+        check_key(prefix, what="prefix")
+        if not 1 <= limit <= MAX_PAGE:
+            raise ValueError(f"limit is {limit}; expected 1 to {MAX_PAGE}")
+        return await self._scan_page(prefix, cursor, limit, until)
+
     async def due(self, index: str, before: int, limit: int = 100) -> list[Record]:
         """Up to ``limit`` records whose deadline in ``index`` is ``before`` or earlier, the earliest first.
 
@@ -330,6 +367,9 @@ class StateStore(ABC):
     def _scan(self, prefix: str) -> AsyncIterator[Record]: ...
 
     @abstractmethod
+    async def _scan_page(self, prefix: str, cursor: str | None, limit: int, until: str | None) -> ScanPage: ...
+
+    @abstractmethod
     async def _due(self, index: str, before: int, limit: int) -> list[Record]: ...
 
     @abstractmethod
@@ -367,7 +407,7 @@ class StateStore(ABC):
         return {name: int(value) for name in self.config.indexes if (value := fields.get(name)) is not None}
 
 
-def check_key(key: str, *, what: Literal["key", "prefix"] = "key") -> str:
+def check_key(key: str, *, what: Literal["key", "prefix", "cursor"] = "key") -> str:
     """Return ``key`` if it is one; raise ``InvalidKeyError`` otherwise."""
     try:
         check_subject(key)

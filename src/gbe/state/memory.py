@@ -10,15 +10,17 @@ from collections.abc import AsyncIterator
 from typing import Final, Self
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import StateClosedError
+from gbe.errors import InvalidKeyError, StateClosedError
 from gbe.state.base import (
     Event,
     Keep,
     Record,
+    ScanPage,
     StateConfig,
     StateStore,
     Ttl,
     Watch,
+    check_key,
     covers,
     matches,
 )
@@ -186,6 +188,19 @@ class MemoryStateStore(StateStore):
             self._check_open()
             if covers(prefix, key) and (fields := self._records.get(key)) is not None:
                 yield Record(key, dict(fields))
+
+    async def _scan_page(self, prefix: str, cursor: str | None, limit: int, until: str | None) -> ScanPage:
+        """A cursor is the last key of its page."""
+        self._check_open()
+        for given in (cursor, until):
+            if given is not None and not covers(prefix, check_key(given, what="cursor")):
+                raise InvalidKeyError(given, "of a scan of another prefix", what="cursor")
+        keys = [key for key in self._records.keys() if covers(prefix, key) and key > (cursor or "")]  # noqa: SIM118
+        if until is not None:
+            keys = [key for key in keys if key <= until]
+        some = heapq.nsmallest(limit, keys)
+        records = [Record(key, dict(self._records.get(key) or {})) for key in some]
+        return ScanPage(records, some[-1] if len(keys) > limit else None, len(some))
 
     async def _due(self, index: str, before: int, limit: int) -> list[Record]:
         self._check_open()

@@ -17,6 +17,8 @@ class SweeperConfig:
         report_every: reports of sweeps that found nothing are this far apart.
         prune_every: between two looks at the object store for values whose record is gone.
         prune_age: younger objects stay: their record may be about to be written.
+        retain_every: between two looks at what streams keep, where the engine is not left to remove it.
+        alert_every: until a stream that keeps what is too old is complained about again.
     """
 
     interval: float = 1.0
@@ -26,9 +28,11 @@ class SweeperConfig:
     report_every: float = 60.0
     prune_every: float = 3600.0
     prune_age: float = 3600.0
+    retain_every: float = 60.0
+    alert_every: float = 600.0
 
     def __post_init__(self) -> None:
-        for name in ("interval", "term", "report_every", "prune_every", "prune_age"):
+        for name in ("interval", "term", "report_every", "prune_every", "prune_age", "retain_every", "alert_every"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"sweeper.{name} is {getattr(self, name):g}; expected seconds above 0")
         if not 1 <= self.page <= 10_000 or self.most < self.page:

@@ -3,6 +3,8 @@
 - A *pending* task should have been claimed by now. If its signal is gone from the queue it is published again.
 - A *running* task's lease, step or whole time is over: its worker is dead, cut off, or stuck. It is retried at once,
   or has failed if its budget is spent.
+- A task that has *ended* should have been announced by now: whoever ended it died, or could not publish. Its outcome
+  is published, perhaps for the second time, with the same id.
 
 All that is done is conditional on what was seen, so that two sweepers at a time, which a stopped one that wakes may
 bring about, do nothing twice but signal. One at a time is enough, and a lease sees to it.
@@ -20,9 +22,10 @@ from typing import Final
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import LeaseLostError, ObjectError, StateError, TaskError, TransportError
+from gbe.errors import ConfigError, LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
+from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.names import Priority, TaskNames
 from gbe.lifecycle.record import TaskRecord
@@ -30,11 +33,13 @@ from gbe.lifecycle.registered import Registered, Settings, compose
 from gbe.lifecycle.transitions import TaskState
 from gbe.lifecycle.types import TaskType
 from gbe.objects.claims import ClaimChecks
-from gbe.schemas import system, tasks
+from gbe.schemas import deadletter, system, tasks
 from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
 from gbe.state.lease import Lease
 from gbe.sweeper.config import SweeperConfig
+from gbe.sweeper.observer import NoObserver, SweepObserver
+from gbe.sweeper.retention import Retention
 from gbe.transport.base import Lag, Transport
 
 logger = logging.getLogger(__name__)
@@ -67,6 +72,8 @@ class Sweeper:
         configured: the ``tasks:`` section, by type.
         clock: whose moments count as now.
         claims: large values beside the records; those whose record is gone are removed.
+        observer: is told what happens to tasks.
+        retention: of the streams; without it, what the engine does not remove stays.
     """
 
     def __init__(
@@ -78,11 +85,15 @@ class Sweeper:
         config: SweeperConfig | None = None,
         clock: Clock | None = None,
         claims: ClaimChecks | None = None,
+        observer: SweepObserver | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._transport, self._state, self._names, self._claims = transport, state, names, claims
-        self._configured = configured or {}
+        self._configured: Mapping[str, Settings] = {} if configured is None else configured
+        self._retention = retention
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
+        self._observer = observer or NoObserver()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
         self._lease = Lease(state, names.sweeper_lease, term=self.config.term, holder=self.name)
         self._numbers = itertools.count(1)
@@ -107,15 +118,28 @@ class Sweeper:
                 await asyncio.sleep(_PAUSE)
 
     async def _work(self) -> None:
-        """Sweep, and prune beside it, until the lease is lost."""
-        pruning = asyncio.create_task(self._prune_forever(), name="gbe.sweeper.prune")
+        """Sweep, prune and retain beside each other, until the lease is lost."""
+        beside = (
+            asyncio.create_task(self._prune_forever(), name="gbe.sweeper.prune"),
+            asyncio.create_task(self._retain_forever(), name="gbe.sweeper.retain"),
+        )
         try:
             while True:
                 await self._sweep_safely()
                 await asyncio.sleep(self.config.interval)
         finally:
-            pruning.cancel()
-            await asyncio.gather(pruning, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _retain_forever(self) -> None:
+        """Apply the limits of streams. Nothing here must end it."""
+        while self._retention is not None:
+            try:
+                await self._retention.sweep()
+            except Exception:
+                logger.exception("retention not applied")
+            await asyncio.sleep(self.config.retain_every)
 
     async def _prune_forever(self) -> None:
         """Large values go with their records: expired, replaced, or never written because somebody crashed."""
@@ -169,6 +193,8 @@ class Sweeper:
             await self._pending(found.key, record, settings, look, tally)
         elif not record.state.is_terminal:
             await self._held(found.key, record, settings, look.now, tally)
+        elif await self._announce(found.key, record):
+            logger.info("outcome published for whoever could not", extra=_ids(record))
 
     async def _pending(self, key: str, record: TaskRecord, settings: TaskType, look: "_Look", tally: _Tally) -> None:
         now = look.now
@@ -198,6 +224,7 @@ class Sweeper:
             await self._end(key, record, move, tally)
         elif await self._apply(key, move, tally):
             tally.retried += 1
+            self._observer.returned(record.task_type)
             logger.warning("task returned to its queue: %s", error, extra=_ids(record))
             await self._signal(after, now)
 
@@ -211,12 +238,10 @@ class Sweeper:
         if not await self._apply(key, move, tally):
             return
         tally.failed += 1
+        self._observer.failed(record.task_type)
         ended = moves.after(record, move)
         logger.warning("task failed: %s", ended.error, extra=_ids(ended))
-        outcome = tasks.encode(moves.outcome_of(ended, self._clock.now_ms()))
-        await self._publish(self._names.terminal(ended.task_type), outcome)
-        if ended.reply_to is not None and self._names.is_reply(ended.reply_to):
-            await self._publish(ended.reply_to, outcome, durable=False)
+        await self._announce(key, ended)
         fault = Fault(
             ts=self._clock.now_ms(),
             id=new_ulid(),
@@ -227,6 +252,26 @@ class Sweeper:
         )
         await self._publish(self._names.errors, system.encode(fault))
 
+    async def _announce(self, key: str, ended: TaskRecord) -> bool:
+        """Publish the outcome of a task that has ended; whether that is done. If not, the record stays due."""
+        end = moves.outcome_of(ended)
+        outcome = tasks.encode(end)
+        if ended.reply_to is not None and self._names.is_reply(ended.reply_to):
+            await self._publish(ended.reply_to, outcome, durable=False)
+        if not await self._publish(self._names.terminal(ended.task_type), outcome, traceparent=ended.traceparent):
+            return False
+        if ended.state is TaskState.FAILED and not await self._bury(letter_of(self._names, end)):
+            return False
+        if ended.timeout_at is not None:
+            move = moves.announced(ended.state, ended.attempt, ended.timeout_at)
+            await self._state.update_if(key, move.expected, move.changes)
+        return True
+
+    async def _bury(self, letter: deadletter.DeadLetter) -> bool:
+        return await self._publish(
+            self._names.dead_letters, deadletter.encode(letter), idempotency_key=letter.storage_key()
+        )
+
     async def _signal(self, record: TaskRecord, now: int) -> None:
         payload = tasks.encode(moves.signal_for(record, now))
         await self._publish(
@@ -234,12 +279,22 @@ class Sweeper:
         )
 
     async def _publish(
-        self, subject: str, payload: bytes, *, durable: bool = True, traceparent: str | None = None
-    ) -> None:
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        durable: bool = True,
+        traceparent: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> bool:
         try:
-            await self._transport.publish(subject, payload, durable=durable, traceparent=traceparent)
+            await self._transport.publish(
+                subject, payload, durable=durable, traceparent=traceparent, idempotency_key=idempotency_key
+            )
         except TransportError as exc:  # a task is looked at again
             logger.warning("not published: %s", exc, extra={"subject": subject})
+            return False
+        return True
 
     async def _report(self, tally: _Tally, started: float) -> SweepReport:
         now = self._clock.monotonic()
@@ -288,7 +343,11 @@ class _Look:
     async def _ask_settings(self, task_type: str) -> TaskType:
         fields = await self._state.get(self._names.type(task_type))
         registered = None if fields is None else Registered.from_fields(fields)
-        return compose(task_type, self._configured.get(task_type, {}), registered)
+        try:
+            return compose(task_type, self._configured.get(task_type, {}), registered)
+        except ConfigError as exc:  # a worker with this file does not start; one without it may run the type
+            logger.warning("configuration left alone: %s", exc, extra={"task_type": task_type})
+            return compose(task_type, {}, registered)
 
     async def is_queued(self, record: TaskRecord) -> bool:
         """Whether a task's signal may still lie in its queue: something there is as old."""

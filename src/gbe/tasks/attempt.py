@@ -4,10 +4,13 @@ import asyncio
 from enum import Enum, auto
 from typing import Final
 
+from gbe.lifecycle.moves import ANNOUNCE_PATIENCE_MS
 from gbe.lifecycle.types import TaskType
 from gbe.schemas.tasks import TaskSignal
 from gbe.tasks.context import TaskContext
 from gbe.tasks.limits import Place
+from gbe.tasks.spans import AttemptSpan
+from gbe.transport.base import Delivery
 
 _LAST_WORD: Final = 2.0
 """Seconds that a worker has for writing that a time is over, before the sweeper does."""
@@ -30,6 +33,10 @@ class Attempt:
         started_ms: when it was claimed, unix milliseconds.
         step_ends: when the step must be over, on the loop's clock.
         lease_from: when the lease was last renewed, on the loop's clock.
+        ended_ms: when what is its end was written, unix milliseconds.
+        announce_at: when the sweeper publishes its outcome, unless that is done and noted; unix milliseconds.
+        held: its signal, while it is not acknowledged: if this worker dies, it comes back.
+        span: where somebody traces.
         ending: why it is to stop; ``None`` while it may run.
     """
 
@@ -38,16 +45,20 @@ class Attempt:
         "_task",
         "_timer",
         "_whole_ends",
+        "announce_at",
         "context",
         "done",
+        "ended_ms",
         "ending",
         "has_news",
+        "held",
         "key",
         "lease_from",
         "note",
         "number",
         "places",
         "signal",
+        "span",
         "started_ms",
         "step_ends",
         "task_type",
@@ -76,6 +87,10 @@ class Attempt:
         self._whole_ends = None if deadline is None else self.lease_from + (deadline - now_ms) / 1000
         self.context: TaskContext | None = None
         self.places: list[Place] = []
+        self.held: Delivery | None = None
+        self.announce_at: int | None = None
+        self.ended_ms = 0
+        self.span: AttemptSpan | None = None
         self.ending: Ending | None = None
         self.done: int | None = None
         self.total: int | None = None
@@ -142,6 +157,36 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
         self._task = None
+
+    # -- its signal
+
+    def end_at(self, now_ms: int) -> int | None:
+        """It ends at this moment.
+
+        Returns:
+            When the sweeper is to publish its outcome, if nobody has; ``None``: the held signal sees to it.
+        """
+        self.ended_ms = now_ms
+        self.announce_at = None if self.held is not None else now_ms + ANNOUNCE_PATIENCE_MS
+        return self.announce_at
+
+    def take_signal(self) -> Delivery | None:
+        """The signal, for somebody else to acknowledge."""
+        held, self.held = self.held, None
+        return held
+
+    async def let_go(self) -> None:
+        """The signal has done its part."""
+        held = self.take_signal()
+        if held is not None:
+            await held.ack()
+
+    async def keep_or_let_go(self) -> None:
+        """A task that goes on for long does without its signal; one that is about to end needs it a moment longer."""
+        if self._task is not None:
+            await self.let_go()
+        elif self.held is not None:
+            await self.held.in_progress()
 
     # -- progress
 

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import InvalidTaskError, RecordTooLargeError, TransportError
+from gbe.errors import InvalidTaskError, RecordTooLargeError, StateError, TransportError
+from gbe.lifecycle import moves
+from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import INLINE_LIMIT, outcome_of, signal_for
 from gbe.lifecycle.names import TaskNames
 from gbe.lifecycle.record import TaskRecord
+from gbe.lifecycle.transitions import TaskState
 from gbe.objects.claims import ClaimChecks
+from gbe.schemas import deadletter
 from gbe.schemas.tasks import TaskOutcome, encode
 from gbe.state.base import StateStore
 from gbe.tasks.store import TaskStore
@@ -70,26 +74,66 @@ class Backend:
         except TransportError as exc:
             logger.warning("signal not published, the sweeper will: %s", exc, extra={"task_id": record.task_id})
 
-    async def announce_end(self, record: TaskRecord) -> None:
-        """Tell monitors, and the submitter if it listens, that a task has ended."""
-        outcome = outcome_of(record, self.clock.now_ms())
-        await self.publish_end(outcome, record.reply_to, record.result, record.traceparent)
+    async def announce_end(self, record: TaskRecord) -> bool:
+        """Tell monitors, and the submitter if it listens, that a task has ended.
+
+        Returns:
+            Whether it is published. If it is not, the record says so, and the sweeper will.
+        """
+        outcome = outcome_of(record)
+        is_published = await self.publish_end(outcome, record.reply_to, record.result, record.traceparent)
+        if is_published and record.timeout_at is not None:
+            await self.note_announced(outcome, record.timeout_at)
+        return is_published
+
+    async def note_announced(self, outcome: TaskOutcome, announce_at: int) -> None:
+        """An outcome is published, and the sweeper need not do it; ``announce_at`` is when it would."""
+        key = self.names.task(outcome.task_type, outcome.task_id)
+        try:
+            await self.store().apply(key, moves.announced(TaskState(outcome.state), outcome.attempt, announce_at))
+        except StateError as exc:
+            logger.warning("outcome may be published twice: %s", exc, extra={"task_id": outcome.task_id})
 
     async def publish_end(
         self, outcome: TaskOutcome, reply_to: str | None, result: bytes | None, traceparent: str | None = None
-    ) -> None:
-        """The same for an outcome; the result goes to the submitter alone."""
+    ) -> bool:
+        """The same for an outcome; the result goes to the submitter alone.
+
+        Returns:
+            Whether what is durable is stored: the outcome, and the dead letter of a failed task.
+        """
         if reply_to is not None and self.names.is_reply(reply_to):  # first: somebody waits for it
             reply = outcome
             if result is not None and len(result) <= INLINE_LIMIT:
                 reply = msgspec.structs.replace(outcome, result=msgspec.Raw(result))
             await self._publish_outcome(reply_to, reply, durable=False)
-        await self._publish_outcome(self.names.terminal(outcome.task_type), outcome, traceparent=traceparent)
+        is_stored = await self._publish_outcome(
+            self.names.terminal(outcome.task_type), outcome, traceparent=traceparent
+        )
+        if outcome.state == TaskState.FAILED.value:
+            is_stored = await self._publish_letter(outcome, traceparent) and is_stored
+        return is_stored
+
+    async def _publish_letter(self, outcome: TaskOutcome, traceparent: str | None) -> bool:
+        letter = letter_of(self.names, outcome)
+        try:
+            await self.transport.publish(
+                self.names.dead_letters,
+                deadletter.encode(letter),
+                idempotency_key=letter.storage_key(),
+                traceparent=traceparent,
+            )
+        except TransportError as exc:
+            logger.warning("dead letter not published yet: %s", exc, extra={"task_id": outcome.task_id})
+            return False
+        return True
 
     async def _publish_outcome(
         self, subject: str, outcome: TaskOutcome, *, durable: bool = True, traceparent: str | None = None
-    ) -> None:
+    ) -> bool:
         try:
             await self.transport.publish(subject, encode(outcome), durable=durable, traceparent=traceparent)
         except TransportError as exc:
-            logger.warning("outcome not published: %s", exc, extra={"task_id": outcome.task_id})
+            logger.warning("outcome not published yet: %s", exc, extra={"task_id": outcome.task_id})
+            return False
+        return True

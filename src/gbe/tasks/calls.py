@@ -93,9 +93,11 @@ class CommandCall(_Call):
         assert process.stderr is not None  # noqa: S101
 
         async def write(stream: asyncio.StreamWriter) -> None:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                stream.write(given)
-                await stream.drain()
+            # a program need not read what it is given, and may have ended already: uvloop refuses to write then
+            if not stream.transport.is_closing():
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    stream.write(given)
+                    await stream.drain()
             stream.close()
 
         _, out, err = await asyncio.gather(

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +22,7 @@ from gbe.lifecycle.names import Priority, check_limit_key, id_of_key
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.tasks import TaskOutcome
+from gbe.tasks import listing
 from gbe.tasks.backend import Backend
 from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.replies import Replies
@@ -35,7 +35,6 @@ MOST_LISTED: Final = 1000
 _LOOK_AGAIN: Final = 2.0  # into the state store, while no reply comes
 _TRIES: Final = 10
 _MOST_DELAY: Final = 366 * 86_400.0
-_CURSOR: Final = re.compile(r"([0-9]{1,13})-([0-9A-Z]{26})\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +95,7 @@ class TaskClient:
 
     Attributes:
         on_submit: called with the type of each task that is stored.
+        on_cancel: called with the type of each task that is cancelled.
     """
 
     def __init__(self, backend: Backend, types: TypeRegistry) -> None:
@@ -104,6 +104,7 @@ class TaskClient:
         self._names, self._clock = backend.names, backend.clock
         self._replies = Replies(backend.transport, backend.names)
         self.on_submit: Callable[[str], None] = lambda _task_type: None
+        self.on_cancel: Callable[[str], None] = lambda _task_type: None
 
     async def close(self) -> None:
         """Hear of no more ends."""
@@ -211,7 +212,7 @@ class TaskClient:
         except StateUnavailableError as exc:
             logger.warning("waiting for a task: %s", exc, extra={"task_id": task_id})
             return None
-        return moves.outcome_of(record, record.finished_at or 0) if record.state.is_terminal else None
+        return moves.outcome_of(record) if record.state.is_terminal else None
 
     async def result(self, task_type: str, task_id: str, timeout: float | None = None) -> bytes:
         """The result of a task as JSON, once it has one.
@@ -259,33 +260,27 @@ class TaskClient:
         Args:
             task_type, state, key: only those.
             limit: 1 to 1,000.
-            cursor: of the page before. Tasks that are submitted meanwhile do not show up on later pages.
+            cursor: of the page before, with the same filters.
+
+        A page looks at a bounded number of records, ``STRETCH`` of them. As long as there are no more, pages are the
+        newest first from the first to the last. Of more than that each page shows the newest of one stretch, in the
+        order of ``StateStore.scan_page``, until nothing is left of it, then of the next: a page may be short, or
+        empty, and still have a cursor. Every task that is there throughout is on a page; one that changes meanwhile
+        may be on two.
 
         Raises:
             InvalidTaskError: not a limit, not a cursor.
         """
         if not 1 <= limit <= MOST_LISTED:
             raise InvalidTaskError("list", "limit", f"{limit}; expected 1 to {MOST_LISTED}")
-        border: tuple[int, str] | None = None
-        if cursor is not None:
-            match = _CURSOR.match(cursor)
-            if match is None:
-                raise InvalidTaskError("list", "cursor", "not one of ours")
-            border = (int(match[1]), match[2])
-        found: dict[str, TaskRecord] = {}
-        async for record in self.store.scan(task_type):
-            if (state is not None and record.state is not state) or (key is not None and record.key != key):
-                continue
-            if border is not None and (record.created_at, record.task_id) >= border:
-                continue
-            # the record without what is large: a page is bounded however large the values are
-            found[record.task_id] = replace(record, params=None, result=None)
-            if len(found) > 4 * limit + 100:
-                found = _newest(found, limit + 1)
-        newest = list(_newest(found, limit + 1).values())
-        page = newest[:limit]
-        more = len(newest) > limit
-        return Page(page, f"{page[-1].created_at}-{page[-1].task_id}" if more else None)
+        place = listing.Place() if cursor is None else listing.Place.parse(cursor)
+
+        def is_meant(record: TaskRecord) -> bool:
+            return (state is None or record.state is state) and (key is None or record.key == key)
+
+        found, end = await listing.stretch(self.store, task_type, place, is_meant, limit + 1)
+        page = found[:limit]
+        return Page(page, place.behind(page[-1] if len(found) > limit else None, end))
 
     async def queues(self) -> dict[str, tuple[int, float]]:
         """Of each type how many signals wait or are in hands, and the age of the oldest in seconds."""
@@ -319,13 +314,20 @@ class TaskClient:
                 raise IllegalTransitionError(exc.state, exc.event, task_id) from None
             if await self.store.apply(self._names.task(record.task_type, task_id), move):
                 record = moves.after(record, move)
+                self.on_cancel(record.task_type)
                 await self.backend.announce_end(record)
                 return record
             record = await self.store.get(record.task_type, task_id)
         raise StateUnavailableError(f"task {task_id} changes too fast to be cancelled; try again")
 
-    async def retry(self, task_id: str, task_type: str | None = None) -> TaskRecord:
+    async def retry(
+        self, task_id: str, task_type: str | None = None, *, idempotency_key: str | None = None
+    ) -> TaskRecord:
         """Submit a failed or cancelled task once more, as a task of its own: what has ended stays as it is.
+
+        Args:
+            task_id, task_type: quicker with its type.
+            idempotency_key: a second retry with the same key gives the first one's task.
 
         Raises:
             TaskNotFoundError: there is none.
@@ -340,13 +342,9 @@ class TaskClient:
             max_retries=record.max_retries,
             step_timeout=None if record.step_timeout_ms is None else record.step_timeout_ms / 1000,
             job_id=record.job_id,
+            idempotency_key=idempotency_key,
         )
         return await self.submit(record.task_type, await self.params_of(record), options, retry_of=task_id)
-
-
-def _newest(found: dict[str, TaskRecord], count: int) -> dict[str, TaskRecord]:
-    newest = sorted(found.values(), key=lambda record: (record.created_at, record.task_id), reverse=True)
-    return {record.task_id: record for record in newest[:count]}
 
 
 def as_document(record: TaskRecord, **values: bytes) -> dict[str, Any]:
@@ -362,7 +360,7 @@ def as_document(record: TaskRecord, **values: bytes) -> dict[str, Any]:
         "run_at": record.run_at,
         "started_at": record.started_at,
         "finished_at": record.finished_at,
-        "timeout_at": record.timeout_at,
+        "timeout_at": None if record.state.is_terminal else record.timeout_at,
         "deadline": record.deadline,
         "worker": record.worker,
         "job_id": record.job_id,

@@ -1,7 +1,6 @@
 """A function as a task type: its parameters and its result are checked and serialised by its annotations."""
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
@@ -10,11 +9,8 @@ import msgspec
 
 from gbe.errors import ConfigError, InvalidTaskError
 from gbe.lifecycle.types import TaskType, check_type_name
+from gbe.schemas.violations import violation
 from gbe.tasks.context import TaskContext
-
-_AT: Final = re.compile(r" - at `\$(?:\.|\[)?([^`]*)`\Z")
-_NAMED: Final = re.compile(r"(?:required|unknown) field `([^`]*)`")
-_MISSING: Final = "Object missing required field"
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -135,10 +131,4 @@ def _field(parameter: inspect.Parameter, hints: Mapping[str, Any]) -> Any:
 
 def _explained(name: str, text: str) -> InvalidTaskError:
     """msgspec's words as field and reason."""
-    at, named = _AT.search(text), _NAMED.search(text)
-    path = at[1].replace("[...]", "") if at else ""
-    reason = text[: at.start()] if at else text
-    if named is not None:
-        path = f"{path}.{named[1]}" if path else named[1]
-        reason = "missing" if reason.startswith(_MISSING) else "no such parameter"
-    return InvalidTaskError(f"task {name}", path, reason)
+    return InvalidTaskError(f"task {name}", *violation(text, unknown="no such parameter"))

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gbe.errors import ConfigError, InvalidTaskError, StateUnavailableError, UnknownTaskTypeError
+from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.names import TaskNames
 from gbe.lifecycle.registered import FUNCTION, PAUSED, SCHEMA, SETTINGS, Registered, Settings, as_mapping, compose
 from gbe.lifecycle.schema import mismatch
@@ -30,7 +31,7 @@ class TypeRegistry:
     Args:
         state: where the records of types are.
         names: of the namespace.
-        configured: the ``tasks:`` section, by type.
+        configured: the ``tasks:`` section, by type; changes of a ``Configured`` are followed.
         functions: of this program.
     """
 
@@ -46,9 +47,11 @@ class TypeRegistry:
         self._registered: dict[str, Registered] = {}
         self._effective: dict[str, TaskType] = {}
         self._listeners: list[Callable[[str], None]] = []
+        if isinstance(configured, Configured):
+            configured.follow(self._check_configured, self._on_configured)
 
     def on_change(self, listener: Callable[[str], None]) -> None:
-        """Call with the name of each type that changes, while ``follow`` runs."""
+        """Call with the name of each type that changes: in the configuration, or in the store while ``follow`` runs."""
         self._listeners.append(listener)
 
     def local(self) -> list[str]:
@@ -64,9 +67,25 @@ class TypeRegistry:
         return found
 
     def _compose(self, name: str) -> TaskType:
+        return self._composed(name, self._configured)
+
+    def _composed(self, name: str, configured: Mapping[str, Settings]) -> TaskType:
         function = self.functions.get(name)
         defaults = None if function is None else function.defaults
-        return compose(name, self._configured.get(name, {}), self._registered.get(name), defaults)
+        return compose(name, configured.get(name, {}), self._registered.get(name), defaults)
+
+    def _check_configured(self, configured: Mapping[str, Settings]) -> None:
+        for name in configured:
+            self._composed(name, configured)
+
+    def _on_configured(self, names: frozenset[str]) -> None:
+        for name in names:
+            self._changed(name)
+
+    def _changed(self, name: str) -> None:
+        self._effective.pop(name, None)
+        for listener in self._listeners:
+            listener(name)
 
     # -- the store
 
@@ -127,10 +146,10 @@ class TypeRegistry:
         return {} if registered is None else registered.schema
 
     async def announce(self, names: list[str]) -> None:
-        """Write down the types that this program has."""
+        """Write down the types that this program has: what its functions say, and what is configured as a call."""
         for name in names:
             function = self.functions.get(name)
-            defaults = self.effective(name) if function is None else function.defaults
+            defaults = compose(name, self._configured.get(name, {}), None) if function is None else function.defaults
             changes: dict[str, bytes | None] = {FUNCTION: msgspec.json.encode(defaults.settings())}
             if function is not None:
                 changes[SCHEMA] = function.schema()
@@ -186,6 +205,4 @@ class TypeRegistry:
         else:
             self._registered[name] = Registered.from_fields(fields)
         if self._registered.get(name) != before:
-            self._effective.pop(name, None)
-            for listener in self._listeners:
-                listener(name)
+            self._changed(name)

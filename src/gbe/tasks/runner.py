@@ -19,7 +19,7 @@ from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
 from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
-from gbe.tasks.spans import attempt_span, is_tracing
+from gbe.transport.base import Delivery
 
 logger = logging.getLogger(__name__)
 
@@ -84,12 +84,14 @@ class Runner:
             await self._completed(attempt, b"null" if result is None else result)
 
     async def _call(self, function: Runnable, attempt: Attempt) -> bytes:
+        if attempt.span is None:
+            return await self._compute(function, attempt)
+        with attempt.span.current():
+            return await self._compute(function, attempt)
+
+    async def _compute(self, function: Runnable, attempt: Attempt) -> bytes:
         arguments = function.decode_params(await self._params(attempt))
-        if is_tracing():
-            with attempt_span(f"task {attempt.task_type}", attempt.traceparent, self._attributes(attempt)):
-                result = await self._invoke(function, attempt, arguments)
-        else:
-            result = await self._invoke(function, attempt, arguments)
+        result = await self._invoke(function, attempt, arguments)
         try:
             return function.encode_result(result)
         except (TypeError, ValueError, OverflowError, RecursionError) as exc:
@@ -109,14 +111,6 @@ class Runner:
         fields = await self._backend.state.get(attempt.key) or {}
         return await self._backend.value_of(fields, "params") or b"{}"
 
-    def _attributes(self, attempt: Attempt) -> dict[str, Any]:
-        return {
-            "gbe.task_id": attempt.signal.task_id,
-            "gbe.task_type": attempt.task_type,
-            "gbe.attempt": attempt.number,
-            "gbe.worker": self._worker,
-        }
-
     # -- what becomes of it
 
     async def _completed(self, attempt: Attempt, result: bytes) -> None:
@@ -130,7 +124,10 @@ class Runner:
             return
         now = self._clock.now_ms()
         last = {**fields, **attempt.progress_fields()}
-        move = moves.complete(attempt.number, now=now, result=last, retention=attempt.type.retention)
+        announce_at = attempt.end_at(now)
+        move = moves.complete(
+            attempt.number, now=now, result=last, retention=attempt.type.retention, announce_at=announce_at
+        )
         if await self._write(attempt, move):
             self._tell(attempt, TaskState.COMPLETED, None, attempt.signal.retry_count, result)
 
@@ -140,7 +137,15 @@ class Runner:
         run_at = now + round(1000 * pause)
         deadline = attempt.signal.deadline
         if final or count >= attempt.max_retries or (deadline is not None and run_at >= deadline):
-            move = moves.fail(attempt.number, now=now, retry_count=count, error=error, retention=attempt.type.retention)
+            announce_at = attempt.end_at(now)
+            move = moves.fail(
+                attempt.number,
+                now=now,
+                retry_count=count,
+                error=error,
+                retention=attempt.type.retention,
+                announce_at=announce_at,
+            )
             if await self._write(attempt, move):
                 logger.warning("task failed: %s", error, extra=self._log(attempt))
                 self._tell(attempt, TaskState.FAILED, error, count, None)
@@ -189,7 +194,7 @@ class Runner:
             await self._backend.signal(record)
 
     def _tell(self, attempt: Attempt, state: TaskState, error: str | None, count: int, result: bytes | None) -> None:
-        now = self._clock.now_ms()
+        now = attempt.ended_ms
         self._observed(attempt, state.value)
         outcome = TaskOutcome(
             v=VERSION,
@@ -205,7 +210,19 @@ class Runner:
             run_ms=max(0, now - attempt.started_ms),
             job_id=attempt.signal.job_id,
         )
-        self._publish(self._backend.publish_end(outcome, attempt.signal.reply_to, result, attempt.traceparent))
+        self._publish(self._announce(attempt, outcome, result, attempt.take_signal()))
+
+    async def _announce(
+        self, attempt: Attempt, outcome: TaskOutcome, result: bytes | None, held: Delivery | None
+    ) -> None:
+        """Publish an outcome, and only then let go of what would bring somebody else to do it."""
+        backend = self._backend
+        if not await backend.publish_end(outcome, attempt.signal.reply_to, result, attempt.traceparent):
+            return  # the signal comes back, or the sweeper looks
+        if held is not None:
+            await held.ack()
+        if attempt.announce_at is not None:
+            await backend.note_announced(outcome, attempt.announce_at)
 
     def _observed(self, attempt: Attempt, outcome: str) -> None:
         seconds = max(0, self._clock.now_ms() - attempt.started_ms) / 1000

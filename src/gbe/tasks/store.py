@@ -3,19 +3,27 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from gbe.clock import Clock, SystemClock
 from gbe.errors import StateUnavailableError, TaskError, TaskNotFoundError
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.names import TaskNames, check_task_id
 from gbe.lifecycle.record import TaskRecord
-from gbe.state.base import KEEP, StateStore
+from gbe.state.base import KEEP, Record, StateStore
 
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
+
+
+class TaskPage(NamedTuple):
+    """The tasks of a ``ScanPage``."""
+
+    tasks: list[TaskRecord]
+    cursor: str | None
+    looked: int
 
 
 class TaskStore:
@@ -43,12 +51,19 @@ class TaskStore:
 
     async def scan(self, task_type: str | None) -> AsyncIterator[TaskRecord]:
         """Every task, of one type or of all; what is no task's record is skipped."""
-        prefix = self.names.state_prefix if task_type is None else f"{self.names.state_prefix}.{task_type}"
-        async for record in self.state.scan(prefix):
-            try:
-                yield TaskRecord.from_fields(record.fields)
-            except TaskError as exc:
-                logger.warning("record skipped: %s", exc, extra={"key": record.key})
+        async for found in self.state.scan(self._prefix(task_type)):
+            record = _task_of(found)
+            if record is not None:
+                yield record
+
+    async def page(self, task_type: str | None, cursor: str | None, limit: int, until: str | None) -> TaskPage:
+        """A part of the scan, as ``StateStore.scan_page`` bounds it. Raises ``InvalidKeyError`` for a cursor."""
+        page = await self.state.scan_page(self._prefix(task_type), cursor=cursor, limit=limit, until=until)
+        tasks = [record for found in page.records if (record := _task_of(found)) is not None]
+        return TaskPage(tasks, page.cursor, page.looked)
+
+    def _prefix(self, task_type: str | None) -> str:
+        return self.names.state_prefix if task_type is None else f"{self.names.state_prefix}.{task_type}"
 
     async def apply(self, key: str, move: Move) -> bool:
         """One transition, as ``StateStore.update_if`` does it."""
@@ -84,3 +99,11 @@ class TaskStore:
     async def _is_applied(self, key: str, move: Move) -> bool:
         fields = await self.state.get(key) or {}
         return all(fields.get(name) == value for name, value in move.changes.items())
+
+
+def _task_of(found: Record) -> TaskRecord | None:
+    try:
+        return TaskRecord.from_fields(found.fields)
+    except TaskError as exc:
+        logger.warning("record skipped: %s", exc, extra={"key": found.key})
+        return None

@@ -1,7 +1,10 @@
 """A worker: takes signals from queues, claims their tasks, runs them, and keeps their leases.
 
 Per task it writes twice: the claim, which also starts it, and the end. Both are conditional on the attempt, so a
-worker that was stopped for longer than its lease changes nothing when it wakes. Whatever it writes in one moment
+worker that was stopped for longer than its lease changes nothing when it wakes. A signal is acknowledged once the
+outcome is published: if the worker dies between the end and that, it comes back, and whoever gets it publishes the
+outcome. A task that outlives a renewal of its lease does without; its end sets a deadline for the sweeper instead.
+Whatever it writes in one moment
 shares round trips: the state store and the transport put them into one pipeline.
 
 A worker outlives its engine. While that is away, running tasks go on, and their ends are written when it is back.
@@ -11,11 +14,11 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TransportError
+from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import moves
 from gbe.lifecycle.names import Priority, check_task_id
@@ -30,6 +33,7 @@ from gbe.tasks.observer import NoObserver, TaskObserver
 from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.runner import Runner
 from gbe.tasks.slots import Slots
+from gbe.tasks.spans import AttemptSpan, is_tracing
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery
 
 logger = logging.getLogger(__name__)
@@ -39,6 +43,7 @@ _FEED_PAUSE: Final = 0.5
 _SLOT_PATIENCE: Final = 1.0
 _MOST_WAIT: Final = 5.0  # for a limit, before it is asked again
 _MOST_AHEAD: Final = 128
+_ANNOUNCE_PAUSE: Final = 1.0
 
 
 class Worker:
@@ -48,6 +53,7 @@ class Worker:
         backend: the deployment.
         types: with the functions that it is to run.
         functions: the same and what is configured as a call, by type.
+        find: what runs a type now, if anything does: asked again when a type changes.
         config: see there.
         observer: is told what happens.
     """
@@ -59,8 +65,10 @@ class Worker:
         functions: Mapping[str, Runnable],
         config: WorkerConfig | None = None,
         observer: TaskObserver | None = None,
+        find: Callable[[str], Runnable | None] | None = None,
     ) -> None:
-        self._backend, self._types, self._functions = backend, types, functions
+        self._backend, self._types, self._functions = backend, types, dict(functions)
+        self._find = find or self._functions.get
         self.config = config or WorkerConfig()
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_ulid()[-8:]}"
         self._name_bytes = self.name.encode()
@@ -126,26 +134,41 @@ class Worker:
         if self._jobs:
             logger.info("worker finishes %d tasks", len(self._jobs), extra={"worker": self.name})
             await asyncio.wait(self._jobs, timeout=self.config.grace)
-        self._patient = False
         for attempt in list(self._running.values()):
             attempt.stop(Ending.SHUTDOWN)
-        if self._jobs:
+        if self._jobs:  # a hand-back that the engine does not take at once is tried again meanwhile
             await asyncio.wait(self._jobs, timeout=max(1.0, self.config.lease))
+        self._patient = False
         if self._background:
             await asyncio.wait(self._background, timeout=2.0)
 
     # -- signals in
 
     def _on_type_change(self, name: str) -> None:
-        if not self._feeding or name not in self._functions:
-            return
-        self._spawn(self._refeed(name), self._background)
+        function = self._find(name)
+        if self._feeding and (function is not None or name in self._functions):
+            self._spawn(self._refeed(name, function), self._background)
 
-    async def _refeed(self, name: str) -> None:
-        """A type was paused, resumed or set anew."""
+    async def _refeed(self, name: str, function: Runnable | None) -> None:
+        """A type was paused, resumed, set anew, configured or taken out of the configuration."""
         await self._stop_feeds([(name, priority) for priority in Priority])
+        is_new = name not in self._functions
+        if function is None:
+            self._functions.pop(name, None)
+            logger.info("task type is no longer run here", extra={"task_type": name})
+            return
+        self._functions[name] = function
+        if is_new:
+            logger.info("task type is run from now on", extra={"task_type": name})
+            await self._announce(name)
         if self._feeding:
             self._feed(name)
+
+    async def _announce(self, name: str) -> None:
+        try:
+            await self._types.announce([name])
+        except StateError as exc:
+            logger.warning("task type not written down: %s", exc, extra={"task_type": name})
 
     def _feed(self, name: str) -> None:
         if self._types.effective(name).paused:
@@ -178,7 +201,7 @@ class Worker:
         ahead = 1 if settings.has_limits else min(max(1, self._slots.count // 2), _MOST_AHEAD)
         options = ConsumeOptions(
             batch_size=ahead,
-            max_inflight=self._slots.count + ahead + 1,
+            max_inflight=2 * self._slots.count + ahead + 1,  # running, ended and being published, waiting here
             ack_timeout=self.config.signal_timeout,
             max_deliver=_MOST_DELIVERIES,
             start=EARLIEST,
@@ -250,24 +273,31 @@ class Worker:
                 await self._leave(places)
 
     async def _claim_and_run(self, delivery: Delivery, signal: TaskSignal, name: str, places: list[Place]) -> None:
-        function = self._functions[name]
+        function = self._functions.get(name)
+        if function is None:  # taken out of the configuration a moment ago
+            await delivery.nak()
+            return
         key = self._names.task(name, signal.task_id)
         now = self._clock.now_ms()
         attempt = Attempt(key, name, self._types.effective(name), signal, delivery.envelope.traceparent, now)
         attempt.places = places
+        if is_tracing():
+            attempt.span = self._span(attempt)
+        to_link = attempt.span.traceparent if attempt.span and signal.attempt_trace is None else None
         move = moves.claim(
             signal.attempt,
             worker=self._name_bytes,
             now=now,
             timeout_at=attempt.timeout_at(now, self.config.lease),
             max_retries=attempt.max_retries,
+            trace=to_link,
         )
         if not await self._store.settle(key, move, lambda: self._patient):
-            await delivery.ack()  # somebody has it, or it has ended: the signal has done its part
+            await self._signalled_in_vain(delivery, signal, name)
             return
+        attempt.held = delivery
         self._running[key] = attempt
         try:
-            await delivery.ack()
             attempt.context = TaskContext(
                 task_id=signal.task_id,
                 task_type=name,
@@ -283,6 +313,41 @@ class Worker:
             await self._runner.run(function, attempt)
         finally:
             del self._running[key]
+        await attempt.let_go()
+
+    async def _signalled_in_vain(self, delivery: Delivery, signal: TaskSignal, name: str) -> None:
+        """Somebody has the task, or it has ended: the signal has done its part, once the outcome is published."""
+        if delivery.attempt > 1 and not await self._ensure_announced(signal, name):
+            await delivery.nak(_ANNOUNCE_PAUSE)
+            return
+        await delivery.ack()
+
+    async def _ensure_announced(self, signal: TaskSignal, name: str) -> bool:
+        """A signal that comes back may be the last trace of an attempt whose worker died before it told of its end.
+
+        Returns:
+            Whether the outcome is published, or is somebody else's to publish.
+        """
+        try:
+            record = await self._store.get(name, signal.task_id)
+        except TaskError:  # it is kept no longer, or it is none
+            return True
+        except StateError as exc:
+            logger.warning("end of a task not looked up: %s", exc, extra={"task_id": signal.task_id})
+            return False
+        if not record.state.is_terminal or record.attempt != signal.attempt + 1 or record.timeout_at is not None:
+            return True
+        return await self._backend.announce_end(record)
+
+    def _span(self, attempt: Attempt) -> AttemptSpan:
+        attributes = {
+            "gbe.task_id": attempt.signal.task_id,
+            "gbe.task_type": attempt.task_type,
+            "gbe.attempt": attempt.number,
+            "gbe.worker": self.name,
+        }
+        first = attempt.signal.attempt_trace
+        return AttemptSpan.start(f"task {attempt.task_type}", attempt.traceparent, first, attributes)
 
     @staticmethod
     def _reporter(attempt: Attempt, function: Runnable) -> Any:
@@ -320,6 +385,7 @@ class Worker:
         try:
             if await self._store.apply(attempt.key, move):
                 attempt.lease_from = started
+                await attempt.keep_or_let_go()
                 if attempt.places:
                     await self._limits.renew(attempt.places)
             elif self._running.get(attempt.key) is attempt:

@@ -11,13 +11,14 @@ operation has passed.
 
 import asyncio
 import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, Self
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 from gbe.envelope import Envelope, check_traceparent
 from gbe.errors import (
@@ -25,10 +26,12 @@ from gbe.errors import (
     DeliverySettledError,
     InvalidEnvelopeError,
     PayloadTooLargeError,
+    StreamNotFoundError,
     TransportError,
 )
 from gbe.ids import encode_ulid, is_ulid, new_ulid
 from gbe.schemas.deadletter import DeadLetter, OriginalMessage
+from gbe.schemas.fingerprint import fingerprint
 from gbe.subjects import check_pattern, check_subject, is_token
 from gbe.tracing import current_traceparent
 
@@ -36,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 MAX_IDEMPOTENCY_KEY_BYTES: Final = 128
 MAX_REASON_CHARACTERS: Final = 1024
+MAX_ERROR_TYPE_CHARACTERS: Final = 128
+_MOST_FAILURES: Final = 1000  # of how many messages a member remembers when they first failed
 _MOST_MS: Final = 1 << 48  # what a ULID can name
 
 
@@ -183,6 +188,29 @@ class Lag:
     oldest_age: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A consumer group and the pattern that it consumes."""
+
+    pattern: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFigures:
+    """What a stream holds.
+
+    Attributes:
+        messages: that are stored; on NATS, those that wait for their time count.
+        bytes: they take, as the engine counts: about right.
+        oldest: when the oldest was stored, unix milliseconds; ``None`` if there is none.
+    """
+
+    messages: int
+    bytes: int
+    oldest: int | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeOptions:
     """How a group consumes; see ``Transport.consume``."""
@@ -205,6 +233,21 @@ class ConsumeOptions:
             raise ConfigError(f"consume: ack_timeout is {self.ack_timeout}; expected seconds above 0")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong with a delivery: the letter tells, if it was the last one.
+
+    Attributes:
+        error_type: the name of the error's class, or a word of the handler's own.
+        message: the error's text.
+        first_ms: when this member first saw the message fail, unix milliseconds.
+    """
+
+    error_type: str | None
+    message: str
+    first_ms: int
+
+
 class Delivery(ABC):
     """One message handed to one member of a group.
 
@@ -215,12 +258,15 @@ class Delivery(ABC):
         envelope: the message.
         attempt: 1 for the first delivery to this group, then 2, …
         group: the consumer group.
+        position: where the message lies in its stream.
+        failure: what its handler raised, for the letter.
     """
 
-    __slots__ = ("_settled", "attempt", "envelope", "group")
+    __slots__ = ("_settled", "attempt", "envelope", "failure", "group", "position")
 
-    def __init__(self, envelope: Envelope, attempt: int, group: str) -> None:
-        self.envelope, self.attempt, self.group = envelope, attempt, group
+    def __init__(self, envelope: Envelope, attempt: int, group: str, position: Position) -> None:
+        self.envelope, self.attempt, self.group, self.position = envelope, attempt, group, position
+        self.failure: Failure | None = None
         self._settled = False
 
     @property
@@ -241,9 +287,16 @@ class Delivery(ABC):
         self._settle()
         await self._nak(delay)
 
-    async def dead_letter(self, reason: str) -> None:
-        """Give the message up: it goes to the dead letters of its domain, and the group never sees it again."""
+    async def dead_letter(self, reason: str, *, error_type: str | None = None) -> None:
+        """Give the message up: it goes to the dead letters of its domain, and the group never sees it again.
+
+        Args:
+            reason: why, for an operator; at most 1,024 characters are kept.
+            error_type: the kind of error, by which letters are grouped.
+        """
         self._settle()
+        if error_type is not None:
+            self.failure = Failure(error_type[:MAX_ERROR_TYPE_CHARACTERS], "", _now_ms())
         await self._dead_letter(reason[:MAX_REASON_CHARACTERS])
 
     async def in_progress(self) -> None:
@@ -290,10 +343,11 @@ class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
         nothing: unfinished deliveries are nak'ed.
         """
         slots = asyncio.Semaphore(concurrency)
+        first_failures: dict[str, int] = {}
 
         async def one(delivery: Delivery) -> None:
             try:
-                await settle_with(handler, delivery)
+                await settle_with(handler, delivery, first_failures)
             finally:
                 slots.release()
 
@@ -304,21 +358,36 @@ class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
                 await slots.acquire()
 
 
-async def settle_with(handler: Handler, delivery: Delivery) -> None:
+async def settle_with(handler: Handler, delivery: Delivery, first_failures: dict[str, int] | None = None) -> None:
     """Run one handler: ack when it returns, nak when it raises or is cancelled, unless it ended the delivery itself.
 
     An engine that cannot take the answer is logged, not raised: the message comes back by itself.
+
+    Args:
+        first_failures: message id to the moment it first failed (unix ms), kept from delivery to delivery.
     """
     answer = delivery.ack
     try:
         await handler(delivery)
-    except Exception:
+    except Exception as exc:
         logger.exception("handler failed, message returned to its group", extra=_log_context(delivery))
+        delivery.failure = _failure(delivery.envelope.id, exc, {} if first_failures is None else first_failures)
         answer = delivery.nak
     except asyncio.CancelledError:
         await _answer(delivery, delivery.nak)
         raise
     await _answer(delivery, answer)
+
+
+def _failure(message_id: str, exc: Exception, first_failures: dict[str, int]) -> Failure:
+    first_ms = first_failures.setdefault(message_id, _now_ms())
+    if len(first_failures) > _MOST_FAILURES:
+        del first_failures[next(iter(first_failures))]
+    return Failure(type(exc).__name__[:MAX_ERROR_TYPE_CHARACTERS], str(exc)[:MAX_REASON_CHARACTERS], first_ms)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def _answer(delivery: Delivery, answer: Callable[[], Awaitable[None]]) -> None:
@@ -353,9 +422,12 @@ class Transport(ABC):
 
     Attributes:
         max_payload_size: bytes a payload may have.
+        native_retention: whether the engine applies the limits of a stream by itself. Where it does not, they are
+            applied with what is published, without regard to what groups have still to do.
     """
 
     max_payload_size: int
+    native_retention: ClassVar[bool] = True
 
     @abstractmethod
     async def publish(
@@ -378,7 +450,8 @@ class Transport(ABC):
             id: a ULID of the caller's making; publishing one id twice within the stream's ``dedup_window``, with the
                 same ``idempotency_key`` or without one, stores it once. ``None`` makes one.
             idempotency_key: up to 128 printable characters; a second publish to the same subject with the same key
-                within the window is a no-op that returns the first id.
+                within the window is a no-op that returns the first id. Where a key is given it alone decides: the same
+                id with another key is stored again.
             traceparent: W3C trace context that travels with the message.
             deliver_at: unix milliseconds; consumers and readers see the message from then on, never earlier. The past
                 means now, and so does anything for what is not stored.
@@ -453,10 +526,30 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    async def trim(self, subject: str, before: int) -> int:
+    async def streams(self) -> list[StreamConfig]:
+        """The streams of the engine that ``ensure_stream`` made, whoever called it, by name."""
+
+    @abstractmethod
+    async def stream_figures(self, name: str) -> StreamFigures:
+        """What a stream holds now; raises ``StreamNotFoundError``.
+
+        Costs a look at each of its subjects where the engine has no streams of many subjects.
+        """
+
+    @abstractmethod
+    async def memberships(self, name: str) -> list[Membership]:
+        """The groups that consume from a stream, also those without a member; raises ``StreamNotFoundError``."""
+
+    @abstractmethod
+    async def subjects(self, pattern: str) -> list[str]:
+        """The subjects of a pattern that have messages, and perhaps some that had lately; in no order."""
+
+    @abstractmethod
+    async def trim(self, subject: str, before: int, *, through: Position | None = None) -> int:
         """Remove the stored messages of one subject that are older than ``before``, unix milliseconds.
 
-        What a consumer group has not acknowledged stays, and everything behind it. Returns how many were removed.
+        What a consumer group has not acknowledged stays, and everything behind it; so does what lies behind
+        ``through``. Works in bounded steps, so that publishers go on meanwhile. Returns how many were removed.
         """
 
     @abstractmethod
@@ -528,6 +621,13 @@ def check_group(group: str) -> str:
     return group
 
 
+def check_stream(name: str) -> str:
+    """Return ``name`` if a stream may have it; raise ``StreamNotFoundError`` otherwise."""
+    if not is_token(name):
+        raise StreamNotFoundError(name)
+    return name
+
+
 def deadletter_subject(subject: str) -> str:
     """Where the dead letters of a subject's domain go: ``{namespace}._deadletter.{domain}``."""
     namespace, _, rest = subject.partition(".")
@@ -537,13 +637,21 @@ def deadletter_subject(subject: str) -> str:
 
 def deadletter_for(delivery: Delivery, reason: str, now_ms: int, *, with_payload: bool = True) -> DeadLetter:
     """The letter for a delivery that is given up. Its id is the original's, so that writing it twice stores it once."""
-    envelope = delivery.envelope
+    envelope, failure = delivery.envelope, delivery.failure
+    error_type = None if failure is None else failure.error_type
+    if failure is not None and failure.message:
+        reason = f"{reason}: {error_type}: {failure.message}"[:MAX_REASON_CHARACTERS]
     return DeadLetter(
         ts=now_ms,
         id=f"{envelope.id}.{delivery.group}",
         reason=reason,
         group=delivery.group,
         deliveries=delivery.attempt,
+        error_type=error_type,
+        first_failed_at=now_ms if failure is None else min(failure.first_ms, now_ms),
+        last_failed_at=now_ms,
+        fingerprint=fingerprint(group=delivery.group, subject=envelope.subject, error_type=error_type, reason=reason),
+        payload_left_out=None if with_payload else len(envelope.payload),
         original=OriginalMessage(
             id=envelope.id,
             subject=envelope.subject,

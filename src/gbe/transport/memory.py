@@ -13,7 +13,7 @@ from typing import Final, Self
 from gbe.clock import Clock
 from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError
-from gbe.subjects import check_pattern, check_subject
+from gbe.subjects import check_pattern, check_subject, matches
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -22,11 +22,13 @@ from gbe.transport.base import (
     Consumption,
     Delivery,
     Lag,
+    Membership,
     Position,
     Start,
     Stop,
     StoredMessage,
     StreamConfig,
+    StreamFigures,
     Tail,
     Transport,
     UpTo,
@@ -135,10 +137,28 @@ class MemoryTransport(Transport):
         self._check_open()
         self._log.ensure_stream(config)
 
-    async def trim(self, subject: str, before: int) -> int:
+    async def streams(self) -> list[StreamConfig]:
+        self._check_open()
+        return [stream.config for stream in self._log.streams()]
+
+    async def stream_figures(self, name: str) -> StreamFigures:
+        self._check_open()
+        return self._log.stream_named(name).figures()
+
+    async def memberships(self, name: str) -> list[Membership]:
+        self._check_open()
+        return self.engine.memberships(name)
+
+    async def subjects(self, pattern: str) -> list[str]:
+        check_pattern(pattern)
+        self._check_open()
+        found = (subject for stream in self._log.overlapping([pattern]) for subject in stream.subjects())
+        return [subject for subject in found if matches(pattern, subject)]
+
+    async def trim(self, subject: str, before: int, *, through: Position | None = None) -> int:
         check_subject(subject)
         self._check_open()
-        return self.engine.trim(subject, before)
+        return self.engine.trim(subject, before, through)
 
     async def lag(self, pattern: str, group: str) -> Lag:
         check_pattern(pattern)
@@ -189,7 +209,7 @@ class MemoryDelivery(ExpiringDelivery):
     __slots__ = ("_hold", "_member", "_turn")
 
     def __init__(self, hold: Hold, member: "MemoryConsumption") -> None:
-        super().__init__(hold.entry.envelope, hold.attempt, member.subscription.name)
+        super().__init__(hold.entry.envelope, hold.attempt, member.subscription.name, Position(hold.entry.sequence))
         self._hold, self._turn, self._member = hold, hold.turn, member
 
     async def _ack(self) -> None:

@@ -14,7 +14,16 @@ from gbe.errors import StreamNotFoundError
 from gbe.ids import new_ulid
 from gbe.schemas import deadletter
 from gbe.subjects import overlaps
-from gbe.transport.base import ConsumeOptions, Delivery, Lag, Start, deadletter_for, deadletter_subject
+from gbe.transport.base import (
+    ConsumeOptions,
+    Delivery,
+    Lag,
+    Membership,
+    Position,
+    Start,
+    deadletter_for,
+    deadletter_subject,
+)
 from gbe.transport.memory_log import Cursor, MemoryLog, Timer, Waiter
 from gbe.transport.memory_streams import Entry
 
@@ -129,7 +138,8 @@ class Group:
         letter = deadletter_for(delivery, reason, now_ms)
         subject = deadletter_subject(delivery.envelope.subject)
         trace = delivery.envelope.traceparent
-        self._log.publish(Envelope(new_ulid(), subject, now_ms, deadletter.encode(letter), trace), letter.id, None)
+        envelope = Envelope(new_ulid(), subject, now_ms, deadletter.encode(letter), trace)
+        self._log.publish(envelope, letter.storage_key(), None)
         logger.warning(
             "message dead-lettered: %s",
             reason,
@@ -205,11 +215,18 @@ class MemoryEngine:
         group = self._groups.get((pattern, name))
         return Lag(0, 0, None) if group is None else group.lag()
 
-    def trim(self, subject: str, before: int) -> int:
+    def memberships(self, name: str) -> list[Membership]:
+        """See ``Transport.memberships``."""
+        stream = self.log.stream_named(name)
+        return [Membership(pattern, group) for pattern, group in self._groups if stream.overlaps(pattern)]
+
+    def trim(self, subject: str, before: int, through: Position | None) -> int:
         """See ``Transport.trim``."""
         stream = self.log.stream_of(subject)
         floors = [group.floor() for group in self._groups.values() if overlaps(group.pattern, subject)]
         floor = min(floors, default=self.log.next_sequence)
+        if through is not None:
+            floor = min(floor, through.major + 1)
         doomed = [e for e in stream.of_subject(subject) if e.stored_ms < before and e.sequence < floor]
         stream.remove(doomed)
         return len(doomed)

@@ -148,6 +148,18 @@ class MemoryLog:
                 return stream
         raise StreamNotFoundError(subject)
 
+    def streams(self) -> list[Stream]:
+        """All of them, by name."""
+        return [self._streams[name] for name in sorted(self._streams)]
+
+    def stream_named(self, name: str) -> Stream:
+        """A stream, retention applied; ``StreamNotFoundError`` if there is none of this name."""
+        stream = self._streams.get(name)
+        if stream is None:
+            raise StreamNotFoundError(name)
+        stream.retain(self.clock.now_ms())
+        return stream
+
     def overlapping(self, patterns: Sequence[str]) -> list[Stream]:
         """The streams that store any subject of the patterns, retention applied."""
         found = [s for s in self._streams.values() if any(s.overlaps(pattern) for pattern in patterns)]
@@ -171,9 +183,10 @@ class MemoryLog:
         """Store a message now, or at ``deliver_at``; the id under which it was first published."""
         stream = self.stream_of(envelope.subject)
         now = self.clock.monotonic()
-        keys = [f"id {envelope.subject} {envelope.id}"]
-        if idempotency_key is not None:
-            keys.append(f"key {envelope.subject} {idempotency_key}")
+        if idempotency_key is None:
+            keys = [f"id {envelope.subject} {envelope.id}"]
+        else:
+            keys = [f"key {envelope.subject} {idempotency_key}"]
         first = stream.first_id(keys, now)
         if first is not None:
             return first

@@ -7,7 +7,7 @@ from typing import Final
 
 from gbe.envelope import Envelope
 from gbe.subjects import matches, overlaps
-from gbe.transport.base import Position, StoredMessage, StreamConfig
+from gbe.transport.base import Position, StoredMessage, StreamConfig, StreamFigures
 
 _MESSAGE_OVERHEAD: Final = 64  # bytes that a stored message takes besides subject and payload, roughly
 
@@ -47,6 +47,14 @@ class Stream:
 
     def of_subject(self, subject: str) -> list[Entry]:
         return self._by_subject.get(subject, [])
+
+    def subjects(self) -> list[str]:
+        """Those that have messages."""
+        return list(self._by_subject)
+
+    def figures(self) -> StreamFigures:
+        """See ``Transport.stream_figures``."""
+        return StreamFigures(len(self.log), self._bytes, self.log[0].stored_ms if self.log else None)
 
     def add(self, entry: Entry) -> None:
         self.log.append(entry)

@@ -28,6 +28,20 @@ async def test_a_published_message_is_delivered_and_acknowledged(transport: Tran
         await settled(transport, subject, "g")
 
 
+async def test_a_delivery_says_where_its_message_lies(transport: Transport, subject: str) -> None:
+    """Its position is the one that history shows, the first time and again."""
+    await publish_all(transport, subject, 3)
+    stored = [message.position for message in await transport.read(subject)]
+    async with transport.consume(subject, "g", BEGIN) as deliveries:
+        found = await take(aiter(deliveries), 3)
+        assert [delivery.position for delivery in found] == stored
+        await found[0].nak()
+        again = await first(aiter(deliveries))
+        assert again.position == stored[0]
+        for delivery in (again, *found[1:]):
+            await delivery.ack()
+
+
 async def test_an_acknowledged_message_never_comes_back(transport: Transport, subject: str) -> None:
     """Members that join later get only what was not acked."""
     await publish_all(transport, subject, 5)

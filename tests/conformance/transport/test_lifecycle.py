@@ -223,3 +223,19 @@ async def test_clients_come_and_go_without_trace(open_transport: OpenTransport, 
             await first(aiter(tail))
         await client.close()
     await eventually(lambda: len(asyncio.all_tasks() - tasks) == 0, "the end of all tasks")
+
+
+async def test_joining_a_group_can_be_cancelled_at_every_step(transport: Transport, subject: str) -> None:
+    """A cancelled member ends, however far it has come: whoever cancelled it waits for that."""
+
+    async def member() -> None:
+        async with transport.consume(subject, "g", BEGIN) as deliveries:
+            await deliveries.run(lambda _: asyncio.sleep(0))
+
+    for steps in range(150):
+        joining = asyncio.create_task(member())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        joining.cancel()
+        done, _ = await asyncio.wait([joining], timeout=30)
+        assert done, f"it goes on after {steps} steps"

@@ -187,6 +187,17 @@ async def test_a_repeated_key_returns_the_first_id(transport: Transport, subject
     assert payloads(await transport.read(subject)) == [b"1", b"3"]
 
 
+async def test_with_a_key_the_key_alone_decides(transport: Transport, subject: str) -> None:
+    """The same id with another key is stored again: how a message is sent once more on purpose, and only once."""
+    message_id = await transport.publish(subject, b"1")
+    for _ in range(2):
+        assert await transport.publish(subject, b"2", id=message_id, idempotency_key="again 1") == message_id
+    await transport.publish(subject, b"3", id=message_id, idempotency_key="again 2")
+    stored = await transport.read(subject)
+    assert payloads(stored) == [b"1", b"2", b"3"]
+    assert {message.envelope.id for message in stored} == {message_id}
+
+
 async def test_a_key_counts_for_its_subject_only(transport: Transport, ns: str) -> None:
     """Neighbours in the same stream may use the same key."""
     ids = {await transport.publish(f"{ns}.a.{name}", b"", idempotency_key="k") for name in "xyz"}

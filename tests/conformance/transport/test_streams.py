@@ -10,7 +10,18 @@ from tests.conformance.transport.helpers import BEGIN, payloads, publish_all, se
 from tests.waiting import eventually, first, next_millisecond, take
 
 from gbe.errors import ConfigError, InvalidSubjectError, StreamConfigError, StreamNotFoundError
-from gbe.transport.base import EARLIEST, LATEST, AfterPosition, ConsumeOptions, FromTime, Lag, StreamConfig, Transport
+from gbe.transport.base import (
+    EARLIEST,
+    LATEST,
+    AfterPosition,
+    ConsumeOptions,
+    FromTime,
+    Lag,
+    Membership,
+    Position,
+    StreamConfig,
+    Transport,
+)
 
 
 @pytest.fixture
@@ -385,3 +396,87 @@ async def test_what_is_published_while_trimming_stays(transport: Transport, subj
         await next_millisecond()
         _, fresh = await asyncio.gather(transport.trim(subject, moment), transport.publish(subject, b"new"))
         assert fresh in [message.envelope.id for message in await transport.read(subject)]
+
+
+# -- what there is
+
+
+async def test_streams_are_listed_as_they_were_configured(transport: Transport, ns: str) -> None:
+    """With subjects and limits, whoever made them."""
+    config = StreamConfig(
+        name=f"{ns}-kept", subjects=(f"{ns}.kept.*", f"{ns}.more.>"), max_age=3600.0, max_bytes=10_000_000, max_msgs=9
+    )
+    await transport.ensure_stream(config)
+    ours = {found.name: found for found in await transport.streams() if found.name.startswith(f"{ns}-")}
+    assert set(ours) == {f"{ns}-a", f"{ns}-b", f"{ns}-dead", f"{ns}-kept"}
+    assert ours[f"{ns}-kept"] == config
+    assert ours[f"{ns}-a"].max_age is None
+
+
+async def test_the_figures_of_a_stream_add_up_over_its_subjects(transport: Transport, subject: str, ns: str) -> None:
+    """Messages, bytes, and when the oldest was stored."""
+    assert (await transport.stream_figures(f"{ns}-a")).oldest is None
+    begin = await next_millisecond()
+    await publish_all(transport, subject, 3)
+    end = await next_millisecond()
+    for _ in range(2):
+        await transport.publish(f"{ns}.a.y", bytes(1000))
+    figures = await transport.stream_figures(f"{ns}-a")
+    assert figures.messages == 5
+    assert 2000 < figures.bytes < 100_000
+    assert figures.oldest is not None
+    assert begin - 1000 <= figures.oldest <= end + 1000
+    assert (await transport.stream_figures(f"{ns}-b")).messages == 0
+
+
+async def test_subjects_are_those_with_messages(transport: Transport, ns: str) -> None:
+    """Of a pattern, over all streams."""
+    for name in ("a.x", "a.y", "a.y.z", "b.x"):
+        await transport.publish(f"{ns}.{name}", b"")
+    assert set(await transport.subjects(f"{ns}.a.>")) == {f"{ns}.a.x", f"{ns}.a.y", f"{ns}.a.y.z"}
+    assert set(await transport.subjects(f"{ns}.*.x")) == {f"{ns}.a.x", f"{ns}.b.x"}
+    assert await transport.subjects(f"{ns}.nowhere.>") == []
+
+
+async def test_subscriptions_are_known_without_a_member(transport: Transport, subject: str, ns: str) -> None:
+    """A group and its pattern, for each stream that it touches."""
+    for pattern, group in ((subject, "one"), (f"{ns}.*.x", "two")):
+        async with transport.consume(pattern, group, BEGIN):
+            pass
+    found = await transport.memberships(f"{ns}-a")
+    assert sorted(found, key=str) == sorted([Membership(subject, "one"), Membership(f"{ns}.*.x", "two")], key=str)
+    assert await transport.memberships(f"{ns}-b") == [Membership(f"{ns}.*.x", "two")]
+
+
+async def test_a_stream_that_is_not_there_has_nothing_to_tell(transport: Transport, ns: str) -> None:
+    """Nor has a name that cannot be one."""
+    for name in (f"{ns}-nowhere", "a.b", ">"):
+        with pytest.raises(StreamNotFoundError):
+            await transport.stream_figures(name)
+        with pytest.raises(StreamNotFoundError):
+            await transport.memberships(name)
+
+
+async def test_trimming_goes_through_a_place_and_no_further(transport: Transport, subject: str) -> None:
+    """What lies behind it stays, however old it is."""
+    ids = await publish_all(transport, subject, 6)
+    moment = await next_millisecond()
+    third = await transport.locate(subject, ids[2])
+    assert third is not None
+    assert await transport.trim(subject, moment, through=Position(0)) == 0
+    assert await transport.trim(subject, moment, through=third) == 3
+    assert await transport.trim(subject, moment, through=third) == 0
+    assert payloads(await transport.read(subject)) == [b"3", b"4", b"5"]
+    assert await transport.trim(subject, moment) == 3
+
+
+async def test_trimming_many_messages_takes_several_steps_and_leaves_the_rest(
+    transport: Transport, subject: str
+) -> None:
+    """More than one step of any engine, among messages that are published meanwhile."""
+    await asyncio.gather(*(transport.publish(subject, b"old") for _ in range(12_000)))
+    moment = await next_millisecond()
+    fresh = asyncio.create_task(publish_all(transport, subject, 20))
+    assert await transport.trim(subject, moment) == 12_000
+    await fresh
+    assert payloads(await transport.read(subject)) == [b"%d" % number for number in range(20)]

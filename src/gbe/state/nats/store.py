@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 import msgspec
 from nats.aio.msg import Msg
 
-from gbe.errors import StateClosedError, StateUnavailableError, UnsupportedEngineError
-from gbe.state.base import Record, StateConfig, StateStore, Ttl, Watch, matches
+from gbe.errors import InvalidKeyError, StateClosedError, StateUnavailableError, UnsupportedEngineError
+from gbe.state.base import Record, ScanPage, StateConfig, StateStore, Ttl, Watch, matches
 from gbe.state.nats.errors import as_state
 from gbe.state.nats.index import DeadlineIndex
 from gbe.state.nats.requests import DEDUP_WINDOW, Message, Requests, record_message
@@ -39,6 +39,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05  # after losing a compare-and-set to 
 _MOST_KNOWN: Final = 4096
 _MOST_KNOWN_BYTES: Final = 4 * 1024
 _LAGGING_REPLICA: Final = 0.02
+_CURSOR_DIGITS: Final = 19
 
 Decide = Callable[[dict[str, bytes] | None], dict[str, bytes] | None]
 """From a record's fields (``None``: not there) to those to be written, empty to remove it; ``None`` writes nothing."""
@@ -224,25 +225,50 @@ class NatsStateStore(StateStore):
         fields = await self._get(prefix)
         if fields is not None:
             yield Record(prefix, fields)
-        pattern = f"{self._names.record(prefix)}.>"
-        begin, deadline = 1, self._requests.deadline()
-        while True:
-            body = {"seq": begin, "next_by_subj": pattern, "batch": _PAGE, "max_bytes": _PAGE_BYTES}
-            self._check_open()
-            page = (await self._requests.many(body))[:-1]
-            if page:
-                deadline = self._requests.deadline()
+        begin: int | None = 1
+        while begin is not None:
+            page, begin = await self._page(prefix, begin, _PAGE)
             for msg in page:
-                begin = int((msg.headers or {})[SEQUENCE]) + 1
                 record = self._record_of(msg)
                 if record is not None:
                     yield record
-            if not page or (page[-1].headers or {}).get("Nats-Num-Pending") == "0":
-                if not (self._connection.is_clustered and await self._leader_has_more(pattern, begin)):
-                    return
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise StateUnavailableError("scan: the replicas of the bucket lag behind")
-                await asyncio.sleep(_LAGGING_REPLICA)
+
+    async def _scan_page(self, prefix: str, cursor: str | None, limit: int, until: str | None) -> ScanPage:
+        """A cursor is the sequence that the next page begins with."""
+        begin = 1 if cursor is None else _sequence(cursor)
+        end = None if until is None else _sequence(until)
+        self._check_open()
+        own = await self._get(prefix) if cursor is None else None
+        page, go_on = await self._page(prefix, begin, limit)
+        if end is not None:
+            page = [msg for msg in page if int((msg.headers or {})[SEQUENCE]) < end]
+            go_on = None if go_on is None or go_on >= end else go_on
+        found = [record for msg in page if (record := self._record_of(msg)) is not None]
+        records = found if own is None else [Record(prefix, own), *found]
+        return ScanPage(records, None if go_on is None else str(go_on), len(page))
+
+    async def _page(self, prefix: str, begin: int, limit: int) -> tuple[list[Msg], int | None]:
+        """Messages of records from a sequence on, and the sequence to go on with; ``None``: there are no more."""
+        pattern, deadline = f"{self._names.record(prefix)}.>", self._requests.deadline()
+        body = {"seq": begin, "next_by_subj": pattern, "batch": limit, "max_bytes": _PAGE_BYTES}
+        while True:
+            self._check_open()
+            page = (await self._requests.many(body))[:-1]
+            if page:
+                last = page[-1].headers or {}
+                go_on = int(last[SEQUENCE]) + 1
+                if last.get("Nats-Num-Pending") != "0" or await self._has_more(pattern, go_on):
+                    return page, go_on
+                return page, None
+            if not await self._has_more(pattern, begin):
+                return [], None
+            if asyncio.get_running_loop().time() >= deadline:
+                raise StateUnavailableError("scan: the replicas of the bucket lag behind")
+            await asyncio.sleep(_LAGGING_REPLICA)
+
+    async def _has_more(self, pattern: str, begin: int) -> bool:
+        """Where a page sees the end: any replica of a cluster answers it, and may lag, so the leader is asked too."""
+        return self._connection.is_clustered and await self._leader_has_more(pattern, begin)
 
     def _record_of(self, msg: Msg) -> Record | None:
         headers = msg.headers or {}
@@ -250,7 +276,6 @@ class NatsStateStore(StateStore):
         return None if fields is None else Record(self._names.key(headers[SUBJECT]), fields)
 
     async def _leader_has_more(self, pattern: str, begin: int) -> bool:
-        """Any replica of a cluster answers a page, and it may lag: where it sees the end, the leader is asked too."""
         with as_state("scan"):
             try:
                 body = {"seq": begin, "next_by_subj": pattern, "no_hdr": True}
@@ -292,3 +317,9 @@ class NatsStateStore(StateStore):
     def _check_open(self) -> None:
         if self._is_closed:
             raise StateClosedError("the state store is closed")
+
+
+def _sequence(cursor: str) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < _CURSOR_DIGITS and int(cursor)):
+        raise InvalidKeyError(cursor, "not a cursor of this store", what="cursor")
+    return int(cursor)

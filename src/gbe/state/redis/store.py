@@ -8,12 +8,18 @@ from collections.abc import AsyncIterator, Sequence
 from math import ceil
 from typing import Any, Final, Self
 
-from gbe.errors import InvalidRecordError, RecordTooLargeError, StateClosedError, UnsupportedEngineError
+from gbe.errors import (
+    InvalidKeyError,
+    InvalidRecordError,
+    RecordTooLargeError,
+    StateClosedError,
+    UnsupportedEngineError,
+)
 from gbe.redis.client import RedisClient
 from gbe.redis.config import RedisConfig
 from gbe.redis.protocol import Argument
 from gbe.redis.scripts import Script
-from gbe.state.base import MAX_FIELDS, Keep, Record, StateConfig, StateStore, Ttl, Watch
+from gbe.state.base import MAX_FIELDS, Keep, Record, ScanPage, StateConfig, StateStore, Ttl, Watch, check_key, covers
 from gbe.state.redis import scripts
 from gbe.state.redis.changes import ChangeFeed, RedisWatch
 from gbe.state.redis.errors import as_state
@@ -25,6 +31,7 @@ _PAGE_BYTES: Final = 512 * 1024
 _BUCKETS_AT_ONCE: Final = 8
 _READS_AT_ONCE: Final = 256
 _LEAST_PER_BUCKET: Final = 16
+_CURSOR_DIGITS: Final = 4
 
 
 class RedisStateStore(StateStore):
@@ -151,12 +158,32 @@ class RedisStateStore(StateStore):
                     for record in page:
                         yield record
 
-    async def _page(self, bucket: Bucket, prefix: str, begin: str) -> tuple[list[Record], str]:
+    async def _scan_page(self, prefix: str, cursor: str | None, limit: int, until: str | None) -> ScanPage:
+        """Bucket after bucket. A cursor is the bucket and the key behind which to go on."""
+        number, behind = (0, "") if cursor is None else _place(cursor, prefix)
+        last, end = (BUCKETS, "") if until is None else _place(until, prefix)
+        own = await self._get(prefix) if cursor is None else None
+        records = [] if own is None else [Record(prefix, own)]
+        looked = 0
+        while number < last or (number == last and end):
+            if looked >= limit:
+                return ScanPage(records, f"{number}:{behind}", looked)
+            begin, most = f"({behind}" if behind else f"[{prefix}.", min(_PAGE, limit - looked)
+            border = f"[{end}" if number == last else None
+            page, go_on = await self._page(self._buckets.all[number], prefix, begin, most, border)
+            records += page
+            looked += len(page) or (most if go_on else 0)
+            number, behind = (number, go_on[1:]) if go_on else (number + 1, "")
+        return ScanPage(records, None, looked)
+
+    async def _page(
+        self, bucket: Bucket, prefix: str, begin: str, most: int = _PAGE, end: str | None = None
+    ) -> tuple[list[Record], str]:
         self._check_open()
-        end = f"({prefix}/"  # the slash follows the dot
+        end = end or f"({prefix}/"  # the slash follows the dot
         with as_state("scan"):
             go_on, *found = await self._client.run(
-                scripts.SCAN, [bucket.named("keys")], [bucket.tag, begin, end, _PAGE, _PAGE_BYTES]
+                scripts.SCAN, [bucket.named("keys")], [bucket.tag, begin, end, most, _PAGE_BYTES]
             )
         records = [Record(key.decode(), _fields(flat)) for key, flat in zip(found[::2], found[1::2], strict=True)]
         return records, go_on.decode()
@@ -222,3 +249,15 @@ class RedisStateStore(StateStore):
 
 def _fields(flat: Sequence[bytes]) -> dict[str, bytes]:
     return {field.decode(): value for field, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _place(cursor: str, prefix: str) -> tuple[int, str]:
+    """Bucket and key of a cursor."""
+    number, colon, key = cursor.partition(":")
+    if not (colon and number.isascii() and number.isdigit() and len(number) < _CURSOR_DIGITS):
+        raise InvalidKeyError(cursor, "not a cursor of this store", what="cursor")
+    if key and not covers(prefix, check_key(key, what="cursor")):
+        raise InvalidKeyError(cursor, "of a scan of another prefix", what="cursor")
+    if int(number) >= BUCKETS:
+        raise InvalidKeyError(cursor, "not a cursor of this store", what="cursor")
+    return int(number), key

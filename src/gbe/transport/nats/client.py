@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -37,6 +39,14 @@ class CorrectedClient(Client):
             await super()._process_err(err_msg)
         else:
             await self._error_cb(nats.errors.Error(err_msg.strip("'")))
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        with _cancellation_counts():
+            return await super()._flush_pending(force_flush)
+
+    async def flush(self, timeout: int = 10) -> None:
+        with _cancellation_counts():
+            await super().flush(timeout)
 
     async def _send_ping(self, future: asyncio.Future[Any] | None = None) -> None:
         # nats-py writes a PING at once, ahead of a SUB that waits for its flusher: then the PONG proves nothing
@@ -94,6 +104,16 @@ class CorrectedClient(Client):
         writer = getattr(self._transport, "_io_writer", None)
         if writer is not None:
             writer.transport.abort()
+
+
+@contextmanager
+def _cancellation_counts() -> Iterator[None]:
+    """Raise ``CancelledError`` where nats-py has swallowed it: whoever has cancelled a task waits until it ends."""
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def without_credentials(url: str) -> str:

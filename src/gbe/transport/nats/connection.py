@@ -5,7 +5,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -405,7 +405,11 @@ class NatsConnection:
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._complaints.failing(refused, "subscription", subject), translated(f"subscribe to {subject}"):
             subscription = await self._client.subscribe(subject, cb=handler)
-            await self.flush()
+            try:
+                await self.flush()
+            except BaseException:  # nobody will give it up
+                self._in_background(self.unsubscribe([subscription]))
+                raise
             if refused.done():
                 await self.unsubscribe([subscription])
                 refused.result()
@@ -431,7 +435,10 @@ class NatsConnection:
         with suppress(TransportError, TimeoutError):
             async with asyncio.timeout(_RETIRE_TIMEOUT):
                 await self.flush()
-        task = asyncio.get_running_loop().create_task(self._forget_later(subscription), name="gbe.nats.retired")
+        self._in_background(self._forget_later(subscription))
+
+    def _in_background(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name="gbe.nats.retired")
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 

@@ -37,6 +37,8 @@ from gbe.transport.base import (
     Edge,
     FromTime,
     Lag,
+    Membership,
+    Position,
     Start,
     deadletter_for,
     deadletter_subject,
@@ -116,9 +118,9 @@ class NatsDelivery(Delivery):
     __slots__ = ("_member", "expires_at", "puller", "reply")
 
     def __init__(
-        self, envelope: Envelope, attempt: int, member: "NatsConsumption", puller: _Puller, reply: str
+        self, envelope: Envelope, about: AckSubject, member: "NatsConsumption", puller: _Puller, reply: str
     ) -> None:
-        super().__init__(envelope, attempt, member.group)
+        super().__init__(envelope, about.attempt, member.group, Position(about.sequence))
         self._member, self.puller, self.reply = member, puller, reply
         self.expires_at = time.monotonic() + member.options.ack_timeout
 
@@ -299,11 +301,11 @@ class NatsConsumption(Consumption):
         envelope = delivery.envelope
         subject = deadletter_subject(envelope.subject)
         try:
-            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
+            await self._store_letter(subject, deadletter.encode(letter), letter.storage_key(), envelope.traceparent)
         except PayloadTooLargeError:  # another program's message: its letter goes without what the engine cannot take
             note = f"{reason} (payload of {len(envelope.payload)} bytes left out, too large for a letter)"
             letter = deadletter_for(delivery, note, now_ms, with_payload=False)
-            await self._store_letter(subject, deadletter.encode(letter), letter.id, envelope.traceparent)
+            await self._store_letter(subject, deadletter.encode(letter), letter.storage_key(), envelope.traceparent)
         logger.warning(
             "message dead-lettered: %s",
             reason,
@@ -357,7 +359,7 @@ class NatsConsumption(Consumption):
         puller.seen = time.monotonic()
         puller.held += 1
         envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
-        delivery = NatsDelivery(envelope, about.attempt, self, puller, msg.reply)
+        delivery = NatsDelivery(envelope, about, self, puller, msg.reply)
         self._held.add(delivery)
         if msg.subject.startswith(wire.SCHEDULED):  # a pattern that begins with a wildcard meets the waiting ones too
             self.answer(delivery, b"+ACK")
@@ -412,7 +414,7 @@ class NatsConsumption(Consumption):
         try:
             while True:
                 try:
-                    await self._groups.ensure_on(puller.stream, self._pattern, self.group, self.options)
+                    await self._groups.restore_on(puller.stream, self._pattern, self.group, self.options)
                     await self._listen(puller)
                     break
                 except Exception as exc:  # noqa: BLE001 - whatever it is: who gives up here never pulls again
@@ -467,6 +469,11 @@ class GroupRegistry:
     async def _exists(self, stream: str, pattern: str, group: str) -> bool:
         with translated(f"consumer {group} of {pattern}"):
             return await self._info(stream, durable_name(group, pattern)) is not None
+
+    async def restore_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
+        """As ``ensure_on``, and the stream too if somebody has deleted it."""
+        await self._streams.restore(stream)
+        await self.ensure_on(stream, pattern, group, options)
 
     async def ensure_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
         """Create or update the consumer on one stream. A consumer that exists keeps its place."""
@@ -526,20 +533,31 @@ class GroupRegistry:
 
     async def acknowledged_floor(self, stream: str, subject: str) -> int | None:
         """The lowest sequence that some group consuming ``subject`` has not settled yet; ``None`` without a group."""
-        floors: list[int] = []
-        offset = 0
+        floors = [
+            info.ack_floor.stream_seq + 1
+            for info in await self._consumers(stream)
+            if "durable_name" in info.config and overlaps(info.config.get("filter_subject") or ">", subject)
+        ]
+        return min(floors, default=None)
+
+    async def memberships(self, stream: str) -> list[Membership]:
+        """The groups of ours that consume from a stream."""
+        named = (info.config.get("metadata") or {} for info in await self._consumers(stream))
+        return [
+            Membership(metadata["gbe-pattern"], metadata["gbe-group"])
+            for metadata in named
+            if "gbe-pattern" in metadata and "gbe-group" in metadata
+        ]
+
+    async def _consumers(self, stream: str) -> list[ConsumerInfo]:
+        found: list[ConsumerInfo] = []
         while True:
             with translated(f"consumers of {stream}"):
-                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": offset})
+                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": len(found)})
             page = msgspec.json.decode(data, type=_ConsumerList)
-            consumers = page.consumers or []
-            for info in consumers:
-                durable = "durable_name" in info.config
-                if durable and overlaps(info.config.get("filter_subject") or ">", subject):
-                    floors.append(info.ack_floor.stream_seq + 1)
-            offset += len(consumers)
-            if not consumers or offset >= page.total:
-                return min(floors, default=None)
+            found += page.consumers or []
+            if not page.consumers or len(found) >= page.total:
+                return found
 
 
 class _ConsumerList(msgspec.Struct):

@@ -195,6 +195,14 @@ class History:
         page = await self._fetch(stream, {"seq": sequence, "next_by_subj": pattern})
         return wire.stored_ms(page[0].headers or {}) if page else None
 
+    async def first_sequence(self, stream: str, subject: str) -> int | None:
+        """The sequence of a subject's oldest message, ``None`` if it has none."""
+        body = {"seq": 1, "next_by_subj": subject}
+        if self._connection.is_clustered:
+            return await self._ask_leader(stream, body, must=True) or None
+        page = await self._fetch(stream, body)
+        return int((page[0].headers or {})[wire.SEQUENCE]) if page else None
+
     async def first_sequence_since(self, subject: str, ms: int) -> int | None:
         """The sequence of the first message of a subject stored at or after a moment."""
         stream = await self._streams.of_subject(subject)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,12 +19,29 @@ _SECOND: Final = 1_000_000_000
 _CACHED_SUBJECTS: Final = 16_384
 
 
+class _State(msgspec.Struct):
+    messages: int = 0
+    bytes: int = 0
+    subjects: dict[str, int] | None = None
+
+
 class _StreamInfo(msgspec.Struct):
     config: dict[str, Any]
+    state: _State = msgspec.field(default_factory=_State)
+    total: int = 0
 
 
 class _StreamNames(msgspec.Struct):
     streams: list[str] | None = None
+    total: int = 0
+
+
+class StreamState(NamedTuple):
+    """A stream as the engine has it."""
+
+    config: StreamConfig
+    messages: int
+    bytes: int
 
 
 def engine_config(config: StreamConfig) -> dict[str, Any]:
@@ -50,6 +67,23 @@ def engine_config(config: StreamConfig) -> dict[str, Any]:
     }
 
 
+def _our_config(config: Mapping[str, Any]) -> StreamConfig | None:
+    """The configuration of a stream of ours in our words; ``None`` for a stream that is somebody else's."""
+    if (config.get("republish") or {}).get("dest") != f"{wire.STORED}.>":
+        return None
+    most_bytes, most = int(config.get("max_bytes", -1)), int(config.get("max_msgs", -1))
+    return StreamConfig(
+        name=config["name"],
+        subjects=tuple(s for s in config.get("subjects") or () if not s.startswith(f"{wire.SCHEDULED}.")),
+        max_age=(config.get("max_age") or 0) / _SECOND or None,
+        max_bytes=most_bytes if most_bytes > 0 else None,
+        max_msgs=most if most > 0 else None,
+        storage="memory" if config.get("storage") == "memory" else "file",
+        replicas=config.get("num_replicas", 1),
+        dedup_window=(config.get("duplicate_window") or 0) / _SECOND or 120.0,
+    )
+
+
 def schedule_pattern(pattern: str) -> str:
     """The subjects under which messages of ``pattern`` wait for their time: ``gbe-sched.{subject}.{id}``."""
     return f"{wire.SCHEDULED}.{pattern}" if pattern.endswith(">") else f"{wire.SCHEDULED}.{pattern}.*"
@@ -62,6 +96,7 @@ class StreamRegistry:
         self._connection = connection
         self._patterns: dict[str, str] = {}  # pattern → stream, of the streams met so far
         self._by_subject: dict[str, str] = {}  # bounded: topics are many
+        self._configs: dict[str, StreamConfig] = {}  # of the streams that were ensured here
 
     async def ensure(self, config: StreamConfig) -> None:
         """Create the stream or update it to ``config``; see ``Transport.ensure_stream``."""
@@ -73,9 +108,29 @@ class StreamRegistry:
                 if exc.err_code != STREAM_NAME_IN_USE:
                     raise
                 await self._update(config, wanted)
+        self._configs[config.name] = config
         self._by_subject.clear()
         self._patterns = {p: name for p, name in self._patterns.items() if name != config.name}
         self._patterns.update(dict.fromkeys(config.subjects, config.name))
+
+    async def restore(self, stream: str) -> None:
+        """Make a stream anew that was ensured here and has been deleted since; one that is there stays as it is.
+
+        Raises:
+            TransportUnavailableError: the engine did not answer.
+        """
+        config = self._configs.get(stream)
+        if config is None:
+            return
+        with translated(f"stream {stream}"):
+            try:
+                await self._connection.api(f"STREAM.INFO.{stream}")
+                return
+            except ApiError as exc:
+                if exc.err_code != STREAM_NOT_FOUND:
+                    raise
+        logger.warning("stream is gone, making it anew: %s", stream)
+        await self.ensure(config)
 
     async def _update(self, config: StreamConfig, wanted: Mapping[str, Any]) -> None:
         data = await self._connection.api(f"STREAM.INFO.{config.name}")
@@ -127,6 +182,52 @@ class StreamRegistry:
             data = await self._connection.api(f"STREAM.INFO.{stream}")
         subjects: list[str] = msgspec.json.decode(data, type=_StreamInfo).config.get("subjects") or []
         self._patterns.update({p: stream for p in subjects if not p.startswith(f"{wire.SCHEDULED}.")})
+
+    async def all(self) -> list[StreamConfig]:
+        """The streams of ours, by name."""
+        names: list[str] = []
+        while True:
+            with translated("streams"):
+                data = await self._connection.api("STREAM.NAMES", {"offset": len(names)})
+            page = msgspec.json.decode(data, type=_StreamNames)
+            names += page.streams or []
+            if not page.streams or len(names) >= page.total:
+                break
+        found: list[StreamConfig] = []
+        for name in sorted(names):
+            try:
+                found.append((await self.state(name)).config)
+            except StreamNotFoundError:  # somebody else's, or deleted meanwhile
+                continue
+        return found
+
+    async def state(self, name: str) -> StreamState:
+        """A stream of ours; ``StreamNotFoundError`` if there is none of this name."""
+        info = await self._info(name)
+        config = _our_config(info.config)
+        if config is None:
+            raise StreamNotFoundError(name)
+        return StreamState(config, info.state.messages, info.state.bytes)
+
+    async def subjects(self, stream: str, pattern: str) -> list[str]:
+        """The subjects of a stream that have messages, page by page as the engine gives them."""
+        found: list[str] = []
+        while True:
+            info = await self._info(stream, {"subjects_filter": pattern, "offset": len(found)})
+            page = list(info.state.subjects or ())
+            found += page
+            if not page or len(found) >= info.total:
+                return [subject for subject in found if not subject.startswith(f"{wire.SCHEDULED}.")]
+
+    async def _info(self, name: str, query: Mapping[str, Any] | None = None) -> _StreamInfo:
+        with translated(f"stream {name}"):
+            try:
+                data = await self._connection.api(f"STREAM.INFO.{name}", query)
+            except ApiError as exc:
+                if exc.err_code == STREAM_NOT_FOUND:
+                    raise StreamNotFoundError(name) from exc
+                raise
+        return msgspec.json.decode(data, type=_StreamInfo)
 
     async def overlapping(self, pattern: str) -> list[str]:
         """The streams that store any subject of a pattern."""

@@ -4,13 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Final, Self
 
 import msgspec
 
 from gbe.envelope import Envelope
-from gbe.errors import TransportClosedError, TransportUnavailableError, UnsupportedEngineError
+from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
 from gbe.subjects import check_pattern, check_subject
 from gbe.transport.base import (
@@ -19,14 +19,17 @@ from gbe.transport.base import (
     ConsumeOptions,
     Consumption,
     Lag,
+    Membership,
     Position,
     Start,
     Stop,
     StoredMessage,
     StreamConfig,
+    StreamFigures,
     Tail,
     Transport,
     check_group,
+    check_stream,
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.config import NatsConfig
@@ -43,7 +46,10 @@ logger = logging.getLogger(__name__)
 MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
 _DRAIN_TIMEOUT: Final = 10.0
+_TRIM_STEP: Final = 1_000  # sequences in one purge
+_TRIM_PAUSE: Final = 0.01
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
+_RESTORE_TIMEOUT: Final = 1.0
 
 
 class _Purged(msgspec.Struct):
@@ -152,15 +158,27 @@ class NatsTransport(Transport):
             headers += (
                 f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
             )
-            first = await self._publisher.publish(Publication(envelope, target, headers, deadline), None)
+            publication, batch_key = Publication(envelope, target, headers, deadline), None
         else:
+            publication = Publication(envelope, subject, headers, deadline)
             batch_key = stream if self._config.group_commit else None
-            first = await self._publisher.publish(Publication(envelope, subject, headers, deadline), batch_key)
+        try:
+            first = await self._publisher.publish(publication, batch_key)
+        except TransportUnavailableError:
+            await self._restore(stream)  # for those that follow
+            raise
         if first and idempotency_key is not None:
             stored = await self._history.at(stream, first)
             if stored is not None:
                 return stored.envelope.id
         return id
+
+    async def _restore(self, stream: str) -> None:
+        """Make a stream anew that was deleted; best effort, since its caller has waited long enough."""
+        if self._connection.is_connected:
+            with suppress(TransportError, TimeoutError):
+                async with asyncio.timeout(_RESTORE_TIMEOUT):
+                    await self._streams.restore(stream)
 
     async def _stream_of(self, subject: str, seconds: float) -> str:
         try:
@@ -228,7 +246,34 @@ class NatsTransport(Transport):
         self._check_open()
         await self._streams.ensure(config)
 
-    async def trim(self, subject: str, before: int) -> int:
+    async def streams(self) -> list[StreamConfig]:
+        self._check_open()
+        return await self._streams.all()
+
+    async def stream_figures(self, name: str) -> StreamFigures:
+        self._check_open()
+        check_stream(name)
+        state = await self._streams.state(name)
+        # not the stream's own first message: that may be one that waits for its time
+        times = [await self._history.stored_at(name, pattern, 1) for pattern in state.config.subjects]
+        oldest = min((time for time in times if time is not None), default=None)
+        return StreamFigures(state.messages, state.bytes, oldest)
+
+    async def memberships(self, name: str) -> list[Membership]:
+        self._check_open()
+        check_stream(name)
+        await self._streams.state(name)
+        return await self._groups.memberships(name)
+
+    async def subjects(self, pattern: str) -> list[str]:
+        check_pattern(pattern)
+        self._check_open()
+        found: list[str] = []
+        for stream in await self._streams.overlapping(pattern):
+            found += await self._streams.subjects(stream, pattern)
+        return found
+
+    async def trim(self, subject: str, before: int, *, through: Position | None = None) -> int:
         check_subject(subject)
         self._check_open()
         stream = await self._streams.of_subject(subject)
@@ -239,12 +284,19 @@ class NatsTransport(Transport):
             keep_from = newest + 1
         floor = await self._groups.acknowledged_floor(stream, subject)
         sequence = keep_from if floor is None else min(keep_from, floor)
-        if sequence <= 1:
-            return 0
-        with translated(f"trim {subject}"):
-            # "seq": everything of the filter below this sequence
-            data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": sequence})
-        return msgspec.json.decode(data, type=_Purged).purged
+        if through is not None:
+            sequence = min(sequence, through.major + 1)
+        removed = 0
+        while (first := await self._history.first_sequence(stream, subject)) is not None and first < sequence:
+            # the engine stores nothing meanwhile, so a step is short
+            upto = min(sequence, first + _TRIM_STEP)
+            with translated(f"trim {subject}"):
+                # "seq": everything of the filter below this sequence
+                data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": subject, "seq": upto})
+            removed += msgspec.json.decode(data, type=_Purged).purged
+            if upto < sequence:
+                await asyncio.sleep(_TRIM_PAUSE)
+        return removed
 
     async def lag(self, pattern: str, group: str) -> Lag:
         check_pattern(pattern)

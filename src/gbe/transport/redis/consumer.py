@@ -62,6 +62,7 @@ class RedisDelivery(Delivery):
         expires_at: float,
     ) -> None:
         self.envelope, self.attempt, self.group = envelope, count, member.group
+        self.position, self.failure = wire.position_of(entry_id), None
         self._settled = False
         self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
         self.expires_at = expires_at
@@ -363,7 +364,7 @@ class RedisConsumption(Consumption):
         letter = deadletter_for(delivery, reason, time.time_ns() // 1_000_000)
         envelope = delivery.envelope
         await self._store_letter(
-            deadletter_subject(envelope.subject), deadletter.encode(letter), letter.id, envelope.traceparent
+            deadletter_subject(envelope.subject), deadletter.encode(letter), letter.storage_key(), envelope.traceparent
         )
         logger.warning(
             "message dead-lettered: %s",

@@ -56,9 +56,7 @@ class Delays:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         names = keys.keys_of(envelope.subject)
-        records = [names.dedup("i", envelope.id)]
-        if idempotency_key is not None:
-            records.append(names.dedup("k", idempotency_key))
+        records = names.dedup_records(envelope.id, idempotency_key)
         kept = max(stream.window_ms, due - self._client.now_ms() + stream.window_ms)
         replicas, is_stored = self._client.config.wait_replicas, False
         arguments: list[Argument] = [

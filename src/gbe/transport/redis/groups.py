@@ -8,7 +8,7 @@ from typing import Final
 from gbe.redis.client import RedisClient
 from gbe.redis.protocol import Argument
 from gbe.subjects import is_literal, matches
-from gbe.transport.base import AfterId, AfterPosition, Edge, FromTime, Lag, Position, Start
+from gbe.transport.base import AfterId, AfterPosition, Edge, FromTime, Lag, Membership, Position, Start
 from gbe.transport.redis import keys, wire
 from gbe.transport.redis.activity import Activity
 from gbe.transport.redis.errors import translated
@@ -103,15 +103,19 @@ class Groups:
         made: int = await self._client.run(ENSURE_GROUP, [keys.keys_of(subject).stream], arguments)
         return made >= 0
 
+    async def of_stream(self, stream: Stream) -> list[Membership]:
+        """See ``Transport.memberships``."""
+        fields = (await self._client.call("HGETALL", keys.groups_index(stream.name)))[::2]
+        found = (field.decode().partition("@") for field in fields)
+        return [Membership(pattern, group) for group, _, pattern in found]
+
     async def names_on(self, stream: Stream, subject: str) -> list[str]:
         """The consumer groups that a subject must have: those of every subscription that covers it."""
-        flat = await self._client.call("HGETALL", keys.groups_index(stream.name))
-        names: list[str] = []
-        for field in flat[::2]:
-            group, _, pattern = field.decode().partition("@")
-            if matches(pattern, subject):
-                names.append(keys.group_name(group, pattern, literal=is_literal(pattern)))
-        return names
+        return [
+            keys.group_name(known.group, known.pattern, literal=is_literal(known.pattern))
+            for known in await self.of_stream(stream)
+            if matches(known.pattern, subject)
+        ]
 
     async def lag(self, pattern: str, group: str) -> Lag:
         """See ``Transport.lag``."""

@@ -52,6 +52,16 @@ class SubjectKeys:
         """String: the id that was first published with this id (``i``) or idempotency key (``k``)."""
         return self.companion(f"seen:{kind}:{key}".encode())
 
+    def dedup_records(self, id: str, idempotency_key: str | None) -> list[bytes]:
+        """What is remembered of a publish: by its id, and by its key if it has one.
+
+        With a key, the id is remembered together with it: the key alone decides, and what stands beside it tells a
+        repetition of this very message from another one with its key.
+        """
+        if idempotency_key is None:
+            return [self.dedup("i", id)]
+        return [self.dedup("i", f"{id} {idempotency_key}"), self.dedup("k", idempotency_key)]
+
     def waiting(self, group: str) -> bytes:
         """Sorted set: what a group has refused, by the unix ms from which it may come back."""
         return self.companion(b"waiting:" + group.encode())

@@ -377,10 +377,11 @@ return 0
 
 TRIM: Final[Script] = script(
     """
--- KEYS: stream; ARGV: entry id ahead of which to remove, then the groups that must be there
--- What a group has not acknowledged stays, and everything behind it. Returns how many were removed.
-local key, minid = KEYS[1], ARGV[1]
-if redis.call('EXISTS', key) == 0 then return 0 end
+-- KEYS: stream; ARGV: entry id ahead of which to remove, about how many at most, then the groups that must be there
+-- What a group has not acknowledged stays, and everything behind it.
+-- returns: how many were removed, and whether that was all
+local key, minid, most = KEYS[1], ARGV[1], tonumber(ARGV[2])
+if redis.call('EXISTS', key) == 0 then return {0, 1} end
 local function less(one, other)
     local ms1, seq1 = one:match('^(%d+)-(%d+)$')
     local ms2, seq2 = other:match('^(%d+)-(%d+)$')
@@ -401,10 +402,15 @@ for _, flat in ipairs(redis.call('XINFO', 'GROUPS', key)) do
     local held = redis.call('XPENDING', key, group['name'])
     if held[1] > 0 and less(held[2], minid) then minid = held[2] end
 end
-for i = 2, #ARGV do
-    if not present[ARGV[i]] then return 0 end
+for i = 3, #ARGV do
+    if not present[ARGV[i]] then return {0, 1} end
 end
-return redis.call('XTRIM', key, 'MINID', '=', minid)
+-- whole nodes first, in steps of limited length; what is left of the last node is little
+local removed = redis.call('XTRIM', key, 'MINID', '~', minid, 'LIMIT', most)
+local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+if removed > 0 and first and less(first[1], minid) then return {removed, 0} end
+removed = removed + redis.call('XTRIM', key, 'MINID', '=', minid)
+return {removed, 1}
 """,
     without_room=True,
 )
@@ -418,6 +424,18 @@ if removed > 0 then settle(KEYS[1]) end
 return removed
 """,
     without_room=True,
+)
+
+FIGURES: Final[Script] = script(
+    """
+-- KEYS: stream; returns: its messages, the bytes it takes, unix ms of the oldest or 0
+local key = KEYS[1]
+if redis.call('EXISTS', key) == 0 then return {0, 0, 0} end
+local first = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+local size = redis.call('MEMORY', 'USAGE', key) or 0
+return {redis.call('XLEN', key), size, first and tonumber(first[1]:match('^(%d+)')) or 0}
+""",
+    writes=False,
 )
 
 LAG: Final[Script] = script(

@@ -94,6 +94,20 @@ class StreamRegistry:
                     return stream
         return found
 
+    async def all(self) -> list[Stream]:
+        """Every stream, by name, asked for now."""
+        with translated("read the streams"):
+            await self._load()
+        return [self._streams[name] for name in sorted(self._streams)]
+
+    async def named(self, name: str) -> Stream:
+        """A stream; ``StreamNotFoundError`` if there is none of this name."""
+        if name not in self._streams:
+            await self.all()
+        if name not in self._streams:
+            raise StreamNotFoundError(name)
+        return self._streams[name]
+
     async def required(self, pattern: str) -> list[Stream]:
         """The streams that a pattern touches; ``StreamNotFoundError`` if there are none."""
         found = self.overlapping(pattern)

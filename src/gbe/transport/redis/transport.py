@@ -13,6 +13,7 @@ from gbe.ids import new_ulid
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
 from gbe.redis.config import RedisConfig
+from gbe.redis.protocol import Argument
 from gbe.subjects import check_pattern, check_subject
 from gbe.transport.base import (
     EARLIEST,
@@ -20,11 +21,13 @@ from gbe.transport.base import (
     ConsumeOptions,
     Consumption,
     Lag,
+    Membership,
     Position,
     Start,
     Stop,
     StoredMessage,
     StreamConfig,
+    StreamFigures,
     Tail,
     Transport,
     check_group,
@@ -38,7 +41,7 @@ from gbe.transport.redis.groups import Groups
 from gbe.transport.redis.history import History
 from gbe.transport.redis.limits import Limits
 from gbe.transport.redis.publisher import Publication, Publisher
-from gbe.transport.redis.scripts import EVICT, TRIM, UNSTORED
+from gbe.transport.redis.scripts import EVICT, FIGURES, TRIM, UNSTORED
 from gbe.transport.redis.streams import Stream, StreamRegistry
 from gbe.transport.redis.tail import RedisTail
 from gbe.transport.redis.wakes import Wakes
@@ -47,10 +50,14 @@ logger = logging.getLogger(__name__)
 
 _DRAIN_TIMEOUT: Final = 10.0
 _AT_ONCE: Final = 500
+_TRIM_STEP: Final = 5_000  # entries in one script
+_TRIM_PAUSE: Final = 0.01
 
 
 class RedisTransport(Transport):
     """A transport on a Redis server or cluster; open it with ``await RedisTransport.open(config)``."""
+
+    native_retention = False
 
     def __init__(self, client: RedisClient) -> None:
         self.max_payload_size = client.config.max_payload_size
@@ -136,9 +143,7 @@ class RedisTransport(Transport):
 
     async def _store(self, stream: Stream, envelope: Envelope, idempotency_key: str | None, deadline: float) -> str:
         names = keys.keys_of(envelope.subject)
-        records = [names.dedup("i", envelope.id)]
-        if idempotency_key is not None:
-            records.append(names.dedup("k", idempotency_key))
+        records = names.dedup_records(envelope.id, idempotency_key)
         return await self._publisher.publish(Publication(envelope, stream, records, deadline))
 
     async def _store_letter(self, subject: str, payload: bytes, idempotency_key: str, traceparent: str | None) -> None:
@@ -253,17 +258,56 @@ class RedisTransport(Transport):
         await self._client.call("PEXPIRE", name, stream.expire_ms)
         await self._client.run(EVICT, [name], [f"{self._client.now_ms() - stream.age_ms}-0"])
 
-    async def trim(self, subject: str, before: int) -> int:
+    async def streams(self) -> list[StreamConfig]:
+        self._check_open()
+        return [stream.config for stream in await self._streams.all()]
+
+    async def stream_figures(self, name: str) -> StreamFigures:
+        self._check_open()
+        stream = await self._streams.named(name)
+        with translated(f"look at stream {name}"):
+            subjects = await self._activity.subjects([stream], stream.config.subjects)
+            messages = size = 0
+            times: list[int] = []
+            for begin in range(0, len(subjects), _AT_ONCE):
+                some = subjects[begin : begin + _AT_ONCE]
+                names = (keys.keys_of(subject).stream for subject in some)
+                for count, taken, oldest in await asyncio.gather(*(self._client.run(FIGURES, [n], []) for n in names)):
+                    messages, size = messages + count, size + taken
+                    if oldest:
+                        times.append(oldest)
+        return StreamFigures(messages, size, min(times, default=None))
+
+    async def memberships(self, name: str) -> list[Membership]:
+        self._check_open()
+        stream = await self._streams.named(name)
+        with translated(f"look at stream {name}"):
+            return await self._groups.of_stream(stream)
+
+    async def subjects(self, pattern: str) -> list[str]:
+        check_pattern(pattern)
+        self._check_open()
+        with translated(f"subjects of {pattern}"):
+            return await self._activity.subjects(self._streams.overlapping(pattern), [pattern])
+
+    async def trim(self, subject: str, before: int, *, through: Position | None = None) -> int:
         check_subject(subject)
         self._check_open()
         stream = await self._streams.of_subject(subject)
         await self._answered()
         with translated(f"trim {subject}"):
             required = await self._groups.names_on(stream, subject)
-            removed: int = await self._client.run(
-                TRIM, [keys.keys_of(subject).stream], [f"{max(0, before)}-0", *required]
-            )
-        return removed
+            border = Position(max(0, before))
+            if through is not None:
+                border = min(border, Position(through.major, through.minor + 1))
+            removed: int = 0
+            while True:
+                arguments: list[Argument] = [wire.entry_id(border), _TRIM_STEP, *required]
+                gone, is_done = await self._client.run(TRIM, [keys.keys_of(subject).stream], arguments)
+                removed += gone
+                if is_done:
+                    return removed
+                await asyncio.sleep(_TRIM_PAUSE)
 
     async def lag(self, pattern: str, group: str) -> Lag:
         check_pattern(pattern)

@@ -1,0 +1,1 @@
+"""The archive in PostgreSQL: a table partitioned by day, made and migrated by gbe."""

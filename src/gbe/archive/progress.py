@@ -1,0 +1,127 @@
+"""How far a subject is archived: one record each in the state store, and the borders of the batch under way.
+
+The borders are written before the batch is, and only where nobody else has written any. So there is one batch behind
+each confirmed position, whoever writes it, and however often. Two archivers at a time, which one that was stopped and
+wakes may bring about, write the same.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from gbe.archive.batch import Batch
+from gbe.schemas.archive import POSITION, progress_key, progress_prefix
+from gbe.state.base import StateStore
+from gbe.transport.base import Position
+
+
+class Borders(msgspec.Struct, frozen=True):
+    """Of a batch: its last position, and how many messages it has."""
+
+    last: str
+    messages: int
+
+
+PRUNED: Final = "pruned"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A subject's progress.
+
+    Attributes:
+        position: everything up to here is archived; ``None`` at the start.
+        mark: the sink's.
+        messages, payload_bytes: archived so far.
+        borders: of the batch under way.
+        pruned: the hash of the sink's chain before the first day that is kept.
+    """
+
+    position: Position | None = None
+    mark: bytes = b""
+    messages: int = 0
+    payload_bytes: int = 0
+    borders: Borders | None = None
+    pruned: str = ""
+
+    def covers(self, position: Position) -> bool:
+        """Whether the message there is in the archive."""
+        return self.position is not None and position <= self.position
+
+
+class Progress:
+    """The records of one archive.
+
+    Every method raises ``StateError`` as the state store does; what was written is then found out by ``load``.
+    """
+
+    def __init__(self, state: StateStore, namespace: str, group: str) -> None:
+        self._state, self._namespace, self._group = state, namespace, group
+
+    async def load(self, subject: str) -> Point:
+        """How far a subject is."""
+        fields = await self._state.get(self._key(subject))
+        return Point() if fields is None else point_of(fields)
+
+    async def all(self) -> AsyncIterator[tuple[str, Point]]:
+        """Every subject of which anything is archived or under way."""
+        prefix = progress_prefix(self._namespace, self._group)
+        async for record in self._state.scan(prefix):
+            subject = record.fields.get("subject")
+            if subject is not None:
+                yield subject.decode(), point_of(record.fields)
+
+    async def prune(self, subject: str, head: str) -> None:
+        """The chain of a subject begins behind this hash from now on."""
+        await self._state.set_fields(self._key(subject), {PRUNED: head.encode()})
+
+    async def intend(self, subject: str, point: Point, batch: Batch) -> Point | None:
+        """Fix the borders of the next batch; ``None`` if somebody else has moved on: load again."""
+        borders = Borders(str(batch.last), len(batch.messages))
+        changes = {"borders": msgspec.json.encode(borders), "subject": subject.encode()}
+        if not await self._state.update_if(self._key(subject), _expected(point), changes):
+            return None
+        return Point(point.position, point.mark, point.messages, point.payload_bytes, borders)
+
+    async def confirm(self, subject: str, point: Point, batch: Batch, mark: bytes, now: int) -> Point | None:
+        """The batch is in the archive; ``None`` if somebody else has said so: load again."""
+        after = Point(
+            batch.last,
+            mark,
+            point.messages + len(batch.messages),
+            point.payload_bytes + sum(len(message.envelope.payload) for message in batch.messages),
+        )
+        changes: dict[str, bytes | None] = {
+            POSITION: str(batch.last).encode(),
+            "mark": mark,
+            "messages": b"%d" % after.messages,
+            "payload_bytes": b"%d" % after.payload_bytes,
+            "archived_at": b"%d" % now,
+            "borders": None,
+        }
+        return after if await self._state.update_if(self._key(subject), _expected(point), changes) else None
+
+    def _key(self, subject: str) -> str:
+        return progress_key(self._namespace, self._group, subject)
+
+
+def point_of(fields: dict[str, bytes]) -> Point:
+    """A record as a point."""
+    position, borders = fields.get(POSITION), fields.get("borders")
+    return Point(
+        position=None if position is None else Position.parse(position.decode()),
+        mark=fields.get("mark", b""),
+        messages=int(fields.get("messages", b"0")),
+        payload_bytes=int(fields.get("payload_bytes", b"0")),
+        borders=None if borders is None else msgspec.json.decode(borders, type=Borders),
+        pruned=fields.get(PRUNED, b"").decode(),
+    )
+
+
+def _expected(point: Point) -> dict[str, bytes | None]:
+    return {
+        POSITION: None if point.position is None else str(point.position).encode(),
+        "borders": None if point.borders is None else msgspec.json.encode(point.borders),
+    }

@@ -1,0 +1,96 @@
+"""Rows: messages as they stand in an archive's files, one JSON object a line.
+
+===============  =======================================================================================
+``v``            version of the row, 1
+``id``           the message's id, a ULID
+``subject``      where it was published
+``position``     its place in the stream, as ``str(Position)``
+``timestamp``    when it was published, unix milliseconds
+``traceparent``  W3C trace context, or null
+``data``         the payload as it came, a string; null if it is not UTF-8 text, or has a NUL
+``data_base64``  the payload in base64 where ``data`` is null; otherwise null
+===============  =======================================================================================
+
+A payload is never looked into: one that no schema knows, or that is no JSON at all, is kept as it is, byte by byte.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+
+from gbe.archive.batch import Archived
+from gbe.envelope import Envelope
+from gbe.errors import ArchiveError
+from gbe.transport.base import Position
+
+VERSION: Final = 1
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One message; see the module's docstring."""
+
+    v: int = VERSION
+    id: str
+    subject: str
+    position: str
+    timestamp: int
+    traceparent: str | None = None
+    data: str | None = None
+    data_base64: bytes | None = None
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes that were published."""
+        return self.data.encode() if self.data is not None else self.data_base64 or b""
+
+    def archived(self) -> Archived:
+        """The message; raises ``ValueError`` if the position is none."""
+        envelope = Envelope(self.id, self.subject, self.timestamp, self.payload, self.traceparent)
+        return Archived(Position.parse(self.position), envelope)
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Row)
+
+
+def row_of(message: Archived) -> Row:
+    """A message as a row."""
+    envelope = message.envelope
+    text, raw = _text_of(envelope.payload)
+    return Row(
+        id=envelope.id,
+        subject=envelope.subject,
+        position=str(message.position),
+        timestamp=envelope.timestamp,
+        traceparent=envelope.traceparent,
+        data=text,
+        data_base64=raw,
+    )
+
+
+def _text_of(payload: bytes) -> tuple[str | None, bytes | None]:
+    if b"\0" in payload:  # what databases do not take for text
+        return None, payload
+    try:
+        return payload.decode(), None
+    except UnicodeDecodeError:
+        return None, payload
+
+
+def encode(messages: Iterable[Archived]) -> bytes:
+    """Rows as JSON lines; the same messages are the same bytes, always."""
+    return _encoder.encode_lines([row_of(message) for message in messages])
+
+
+def decode(lines: bytes, where: str) -> Iterator[Row]:
+    """Read what ``encode`` wrote.
+
+    Raises:
+        ArchiveError: a line that is no row; names the line.
+    """
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            yield _decoder.decode(line)
+        except msgspec.MsgspecError as exc:
+            raise ArchiveError(f"{where}, line {number}: not a row of an archive: {exc}") from None

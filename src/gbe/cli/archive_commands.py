@@ -1,0 +1,70 @@
+"""The options of ``gbe archiver`` and ``gbe archive …``; what they do is loaded when they are called."""
+
+from typing import Annotated
+
+import typer
+
+from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption
+
+archive_app = typer.Typer(name="archive", help="Look into the archive, verify and prune it.", no_args_is_help=True)
+
+UrlOption = Annotated[str | None, typer.Option("--url", metavar="URL", help="The archive: a folder or s3://….")]
+
+
+def archiver(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:
+    """Run an archiver alone; several may run, one is active at a time."""
+    from gbe.cli.archive import archive
+    from gbe.config import load
+
+    archive(load(config, flags={"data_dir": data_dir, "transport": transport}))
+
+
+@archive_app.command("status")
+def status(
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """How far each subject is archived, and how much waits."""
+    from gbe.cli.archive import show_status
+    from gbe.config import load
+
+    show_status(load(config, flags={"data_dir": data_dir, "transport": transport}), json=json)
+
+
+@archive_app.command("verify")
+def verify(
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Without an engine: what was cut off at the end is not noticed.")
+    ] = False,
+    json: JsonOption = False,
+    url: UrlOption = None,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Read every file and name those that were deleted, changed or put in; exit 1 if there is one."""
+    from gbe.cli.archive import show_verification
+    from gbe.config import load
+
+    flags = {"data_dir": data_dir, "transport": transport, "archive.url": url}
+    show_verification(load(config, flags=flags), offline=offline, json=json)
+
+
+@archive_app.command("prune")
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="At least a day; archive.retention without it.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without, only say what would go.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Say which days are older than the retention, and with --yes remove them."""
+    from gbe.cli.archive import prune as run
+    from gbe.config import load
+
+    flags = {"data_dir": data_dir, "transport": transport, "archive.retention": older_than}
+    run(load(config, flags=flags), yes=yes)

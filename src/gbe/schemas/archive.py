@@ -1,0 +1,71 @@
+"""What the archiver tells others: its confirmed position, and the payload of ``{namespace}.events.system.archive``.
+
+The position is a field of the record ``{namespace}.state.archive.{group}.{subject}``: everything on that subject up to
+it, its message included, is in the archive. Who removes messages asks it first.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+VERSION: Final = 1
+POSITION: Final = "position"
+"""The field that holds ``str(Position)``."""
+
+_MAX_KEY: Final = 255
+_MAX_TOKEN: Final = 128
+
+
+def progress_prefix(namespace: str, group: str) -> str:
+    """What the keys of all subjects of one archive begin with."""
+    return f"{namespace}.state.archive.{group}"
+
+
+def progress_key(namespace: str, group: str, subject: str) -> str:
+    """The record of a subject; one that is too long for a key is named by its hash, and the record has it in full."""
+    key = f"{progress_prefix(namespace, group)}.{subject}"
+    if len(key) <= _MAX_KEY and max(map(len, subject.split("."))) <= _MAX_TOKEN:
+        return key
+    return f"{progress_prefix(namespace, group)}._long.{hashlib.sha256(subject.encode()).hexdigest()}"
+
+
+def confirmed_position(fields: Mapping[str, bytes] | None) -> str | None:
+    """The position, as ``str(Position)``; ``None`` if nothing of the subject is archived yet."""
+    found = (fields or {}).get(POSITION)
+    return None if found is None else found.decode()
+
+
+class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archiver did since its last report.
+
+    Attributes:
+        ts, id: when (unix ms), and which report it was.
+        archiver: who.
+        sink: where it writes.
+        batches, messages, payload_bytes: confirmed.
+        failures: batches that could not be written, and are written again.
+        waiting: messages handed to it that are not in the archive yet.
+        oldest_ms: age of the oldest of those.
+    """
+
+    v: int = VERSION
+    ts: int
+    id: str
+    archiver: str
+    sink: str
+    batches: int = 0
+    messages: int = 0
+    payload_bytes: int = 0
+    failures: int = 0
+    waiting: int = 0
+    oldest_ms: int = 0
+
+
+_encoder: Final = msgspec.json.Encoder()
+
+
+def encode(report: ArchiveReport) -> bytes:
+    """The report as JSON."""
+    return _encoder.encode(report)

@@ -1,0 +1,105 @@
+"""``gbe serve`` archives without being asked, and ``gbe archive`` looks into it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engines import _die_with_parent
+from tests.waiting import eventually
+
+from gbe.config import load
+from gbe.connect import open_transport
+from gbe.errors import GbeError
+from gbe.transport.base import Transport
+
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "GBE_LISTEN": "127.0.0.1:0",
+    "GBE_EMBEDDED_DURABILITY": "interval",
+    "GBE_ARCHIVE_BATCH_TIMEOUT": "300ms",
+    "GBE_ARCHIVE_TERM": "1s",
+}
+
+
+def gbe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in this folder."""
+    command = [sys.executable, "-m", "gbe.cli.main", *words]
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Path]:
+    """A server in a folder of its own."""
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gbe.cli.main", "serve"],
+            cwd=tmp_path,
+            env=ENVIRONMENT,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509
+        )
+        yield tmp_path
+        process.terminate()
+        assert process.wait(60) == 0, (tmp_path / "log").read_text()
+
+
+async def attached(folder: Path) -> Transport:
+    """A transport on the server's engine, once it is there."""
+    settings = load(None, environment={}, flags={"data_dir": folder / "gbe-data"})
+
+    async def try_it() -> Transport | None:
+        try:
+            return await open_transport(settings)
+        except GbeError:
+            return None
+
+    found = await eventually(try_it, "the engine runs", interval=0.1)
+    assert found is not None
+    return found
+
+
+async def test_events_are_archived_shown_verified_and_pruned(serving: Path) -> None:
+    """The whole way, with the defaults: a local folder, deleted and edited files named, nothing young removed."""
+    async with await attached(serving) as transport:
+
+        async def is_published() -> bool:
+            try:
+                await transport.publish("gbe.events.audit.change", b'{"n": 0}', idempotency_key="n0")
+            except GbeError:
+                return False
+            return True
+
+        await eventually(is_published, "its streams are there")
+        folder = serving / "gbe-data" / "archive" / "archive"
+        await eventually(lambda: len(list(folder.rglob("*.jsonl.gz"))) >= 1, "the first event is archived")
+        await transport.publish("gbe.events.audit.change", b'{"n": 1}')
+        await eventually(lambda: len(list(folder.rglob("*.jsonl.gz"))) >= 2, "the second event is archived")
+
+        async def is_idle() -> bool:
+            lag = await transport.lag("gbe.events.audit.*", "archiver")
+            return lag.pending + lag.unacknowledged == 0
+
+        await eventually(is_idle, "both are confirmed")
+    status = json.loads(gbe(serving, "archive", "status", "--json").stdout)
+    assert status["subjects"]["gbe.events.audit.change"]["messages"] == 2
+    assert "gbe.events.audit.change" in gbe(serving, "archive", "status").stdout
+    sound = gbe(serving, "archive", "verify")
+    assert (sound.returncode, sound.stdout) == (0, "2 files, 2 messages: all as it was written\n")
+    assert "0 files, 0 bytes would be removed" in gbe(serving, "archive", "prune").stdout
+    refused = gbe(serving, "archive", "prune", "--older-than", "1h")
+    assert (refused.returncode, "at least a day" in refused.stderr) == (1, True)
+    deleted, edited = sorted(folder.rglob("*.jsonl.gz"))
+    deleted.unlink()
+    data = bytearray(edited.read_bytes())
+    data[-1] ^= 1
+    edited.write_bytes(data)
+    for words in (("verify",), ("verify", "--offline")):
+        tampered = gbe(serving, "archive", *words)
+        assert tampered.returncode == 1
+        assert f"missing   archive/{deleted.relative_to(folder)}" in tampered.stdout
+        assert f"changed   archive/{edited.relative_to(folder)}" in tampered.stdout

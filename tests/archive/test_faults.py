@@ -1,0 +1,86 @@
+"""Archivers under kill -9 before an S3 server that stops, cuts and is late: what was published is archived, once.
+
+Small sizes; ``python -m chaos.archive`` is the same at full size.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.archive.processes import ArchiverProcess, archived, verdict
+from tests.archive.s3_faults import FaultyS3, Mode
+from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
+from tests.tasks.conftest import ENGINES, Deployment
+from tests.waiting import eventually
+
+from gbe.objects.config import ObjectsConfig
+
+pytestmark = pytest.mark.fault
+
+MESSAGES = 1000
+MODES: Final[Sequence[Mode]] = ("well", "503", "cut", "late", "500")
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
+    """An S3 server that the tests of a run share."""
+    with S3Process(tmp_path_factory.mktemp("s3")) as process:
+        yield process
+
+
+@pytest.fixture(params=["nats", "redis"])
+async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """An engine of the test's own: it is killed."""
+    with ENGINES[request.param](tmp_path / "engine") as engine:
+        deployment = Deployment(engine, "f", tmp_path)
+        yield deployment
+        await deployment.close()
+
+
+async def test_archivers_are_killed_while_the_sink_misbehaves(
+    deployment: Deployment, s3: S3Process, tmp_path: Path
+) -> None:
+    """kill -9 at random moments, cut and stalled connections, an engine that crashes: nothing lost, nothing twice."""
+    chance = random.Random(17)
+    transport = (await deployment.backend()).transport
+    subjects = [f"f.events.audit.{name}" for name in ("change", "access", "login")]
+    async with FaultyS3(int(s3.endpoint.rpartition(":")[2])) as proxy:
+        place = ObjectsConfig(
+            url=f"s3://{BUCKET}/{tmp_path.name}",
+            endpoint=s3.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+        )
+
+        def start() -> ArchiverProcess:
+            return ArchiverProcess(deployment, place, proxy.url, tmp_path / "log")
+
+        async def publish() -> list[str]:
+            sent: list[str] = []
+            for number in range(MESSAGES // 50):
+                some = (transport.publish(subjects[(number + n) % 3], b'{"n":%d}' % n) for n in range(50))
+                sent += await asyncio.gather(*some)
+                await asyncio.sleep(0.02)
+            return sent
+
+        publishing = asyncio.create_task(publish())
+        process = start()
+        try:
+            for number in range(len(MODES)):
+                await asyncio.sleep(chance.uniform(0.3, 1.5))
+                proxy.mode = MODES[number]
+                if number == 3:
+                    await asyncio.to_thread(deployment.engine.crash)
+                await asyncio.to_thread(process.kill)
+                process = start()
+            proxy.mode = "well"
+            published = await publishing
+            published += await publish()  # for the last archiver alone
+            await eventually(lambda: archived(place, published), "all is archived", within=90, interval=0.5)
+            assert await asyncio.to_thread(process.stop) == 0
+        finally:
+            process.kill()
+    assert await verdict(deployment, place, published) == []

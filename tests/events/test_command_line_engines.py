@@ -1,0 +1,73 @@
+"""``gbe events`` on every engine that a deployment may have."""
+
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.engines import NatsProcess
+
+from gbe.cli.events import Wanted, parse_event, publish, tail
+from gbe.config import Settings, load
+from gbe.errors import ConfigError, InvalidEventError
+
+_numbers = itertools.count(1)
+CHANGE = ["actor=ann", "action=update"]
+
+
+@pytest.fixture(scope="module")
+def nats_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProcess]:
+    engine = NatsProcess(tmp_path_factory.mktemp("nats") / "nats")
+    engine.start()
+    yield engine
+    engine.kill()
+
+
+@pytest.fixture(params=["nats_engine", "redis_engine", "redis_cluster"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """The configuration of a deployment that no other test has."""
+    engine = request.getfixturevalue(request.param)
+    url = getattr(engine, "user_url", engine.url)
+    namespace = f"c{os.getpid()}-{next(_numbers)}"
+    return load(environment={}, flags={"transport": url, "namespace": namespace, "data_dir": tmp_path})
+
+
+def test_what_is_published_is_tailed_from_the_beginning_and_from_behind_a_message(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Over several subjects, each in order; filtered."""
+    for number in range(3):
+        for subject in ("events.audit.change", "events.audit.access"):
+            document = parse_event(subject, [*CHANGE, f"target=t{number}"], None)
+            publish(settings, subject, document, idempotency_key=None, json=True)
+    published = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    tail(settings, Wanted.parse("events.audit.*", "all", [], 6), json=True)
+    tailed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(one["id"] for one in tailed) == sorted(one["id"] for one in published)
+    for subject in ("change", "access"):
+        full = f"{settings.namespace}.events.audit.{subject}"
+        assert [one["event"]["target"] for one in tailed if one["subject"] == full] == ["t0", "t1", "t2"]
+    first = published[0]["id"]
+    tail(settings, Wanted.parse("events.audit.change", first, ["target=t2"], 1), json=False)
+    assert capsys.readouterr().out.endswith("events.audit.change  actor=ann action=update target=t2\n")
+
+
+def test_a_repetition_is_stored_once_and_a_bad_event_not_at_all(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The field is named."""
+    document = parse_event("events.audit.change", [*CHANGE, "target=x"], None)
+    for _ in range(2):
+        publish(settings, "events.audit.change", document, idempotency_key="once", json=False)
+    first, again = capsys.readouterr().out.split()
+    assert first == again
+    with pytest.raises(InvalidEventError, match="target: missing"):
+        publish(settings, "events.audit.change", parse_event("x", CHANGE, None), idempotency_key=None, json=False)
+
+
+def test_a_transport_in_memory_has_no_events_for_other_programs() -> None:
+    settings = load(environment={}, flags={"transport": "memory"})
+    with pytest.raises(ConfigError, match="lives in one process"):
+        tail(settings, Wanted.parse("events.>", "all", [], 1), json=False)
