@@ -110,6 +110,11 @@ class JobDefinition:
     order: tuple[int, ...]
     numbers: Mapping[str, int]
 
+    @property
+    def life(self) -> float:
+        """Seconds that what belongs to a job is kept from its last write, at most."""
+        return self.timeout + self.retention + 86_400.0
+
     def task_types(self) -> list[str]:
         """Every task type that it may need."""
         return sorted({node.task for node in self.nodes} | {node.compensate for node in self.nodes if node.compensate})

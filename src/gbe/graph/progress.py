@@ -10,7 +10,7 @@
 from collections.abc import Iterator, Mapping
 
 from gbe.graph.definition import JobDefinition
-from gbe.graph.record import NOT_UNDONE, OPEN, ChunkCode, Code, JobRecord, JobState
+from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
 
 _ENDED = frozenset("cfkx")
 
@@ -39,7 +39,7 @@ def settle_fan_outs(job: JobRecord) -> None:
             continue
         if not set(codes) - {ChunkCode.COMPLETED, ChunkCode.FAILED}:
             job.set(number, Code.FAILED if ChunkCode.FAILED in codes else Code.COMPLETED)
-        elif ChunkCode.STARTING not in codes:
+        elif not TO_SUBMIT & set(codes):
             job.set(number, Code.RUNNING)
 
 

@@ -50,7 +50,8 @@ class Code(StrEnum):
 class ChunkCode(StrEnum):
     """How far a chunk of items is."""
 
-    STARTING = "s"
+    FRESH = "n"  # to be submitted, whatever is stored of an earlier run
+    STARTING = "s"  # to be submitted where it is not, and again where it has failed
     RUNNING = "r"
     BROKEN = "e"  # some have failed, others still run
     COMPLETED = "c"
@@ -58,6 +59,7 @@ class ChunkCode(StrEnum):
 
 
 OPEN: Final = frozenset({Code.STARTING, Code.RUNNING})
+TO_SUBMIT: Final = frozenset({ChunkCode.FRESH, ChunkCode.STARTING})
 NOT_UNDONE: Final = "-"
 _CODES: Final = {code.value: code for code in Code}
 _CHUNKS: Final = msgspec.json.Decoder(dict[str, str])

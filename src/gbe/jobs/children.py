@@ -44,7 +44,11 @@ class Children:
         self._settings: dict[str, tuple[float, TaskType]] = {}
 
     async def submit(self, child: Child, params: bytes, node: Node | None) -> None:
-        """Store a task and signal it, once: a second submit finds the first."""
+        """Store a task once, and signal it: a second submit finds the first.
+
+        One that nobody has claimed is signalled again: who stored it may have died before it did. A second signal
+        starts nothing twice, because a claim names the attempt.
+        """
         now = self._backend.clock.now_ms()
         settings = await self._type(child.task_type)
         whole = settings.timeout if node is None or node.timeout is None else node.timeout
@@ -67,18 +71,22 @@ class Children:
             params=stored.get("params"),
             params_ref=stored.get("params_ref"),
         )
-        if await self._backend.state.update_if(key, {"state": None}, record.to_fields()):
-            await self._backend.signal(record)
+        if not await self._backend.state.update_if(key, {"state": None}, record.to_fields()):
+            found = await self.find(child)
+            if found is None or found.state is not TaskState.PENDING or found.attempt:
+                return
+            record = found
+        await self._backend.signal(record)
 
     async def find(self, child: Child) -> TaskRecord | None:
         """A task, if it was submitted and is still kept."""
         fields = await self._backend.state.get(self._backend.names.task(child.task_type, child.task_id))
         return None if fields is None else TaskRecord.from_fields(fields)
 
-    async def keep(self, child: Child, seconds: float) -> None:
-        """Keep a completed task as long as its job may need its result."""
+    async def keep(self, child: Child, seconds: float) -> bool:
+        """Keep a completed task as long as its job may need its result; whether it is a completed one."""
         key = self._backend.names.task(child.task_type, child.task_id)
-        await self._backend.state.update_if(key, {"state": TaskState.COMPLETED.value.encode()}, {}, ttl=seconds)
+        return await self._backend.state.update_if(key, {"state": TaskState.COMPLETED.value.encode()}, {}, ttl=seconds)
 
     async def result(self, child: Child) -> bytes | None:
         """The result of a completed task as JSON; ``None`` if it is kept no longer."""

@@ -132,9 +132,8 @@ class JobClient:
                 return known
         await self.check_tasks(definition)
         now = self._backend.clock.now_ms()
-        life = definition.timeout + definition.retention + 86_400.0
         encoded = msgspec.json.encode({**definition.params, **given})
-        await self.store.put_plan(job_id, definition, encoded, life)
+        await self.store.put_plan(job_id, definition, encoded, definition.life)
         # another start with the same key may have written its plan first: what is stored counts
         definition = (await self.store.plan(job_id)).definition
         count = len(definition.nodes)
@@ -225,6 +224,7 @@ class JobClient:
             IllegalJobTransitionError: it has not failed, its end is not wound up yet, or it was retried too often.
         """
         plan = await self.store.plan((await self.store.get(job_id)).job_id)
+        await self.store.keep_plan(job_id, plan.definition.life)
 
         def change(job: JobRecord) -> None:
             is_over = job.state in (JobState.FAILED, JobState.CANCELLED) and job.look_at is None

@@ -82,6 +82,13 @@ class JobStore:
         found = {name: value for name, value in fields.items() if value is not None}
         await self._backend.state.update_if(key, {"job_type": None}, found, ttl=ttl)
 
+    async def keep_plan(self, job_id: str, ttl: float) -> None:
+        """A job goes on, and needs its plan so much longer. Raises ``JobNotFoundError``: it is gone."""
+        key = self.names.plan(job_id)
+        job_type = await self._backend.state.get_field(key, "job_type")
+        if job_type is None or not await self._backend.state.update_if(key, {"job_type": job_type}, {}, ttl=ttl):
+            raise JobNotFoundError(job_id)
+
     async def plan(self, job_id: str) -> Plan:
         """What a job never changes. Raises ``JobNotFoundError``."""
         plan = self._plans.get(job_id)
