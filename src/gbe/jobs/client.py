@@ -57,7 +57,7 @@ class JobClient:
     """
 
     def __init__(self, backend: JobBackend, types: TaskTypes, configured: Mapping[str, JobDefinition]) -> None:
-        self._backend, self._types, self._configured = backend, types, configured
+        self._backend, self._types, self.configured = backend, types, configured
         self.store = JobStore(backend)
 
     # -- definitions
@@ -76,13 +76,13 @@ class JobClient:
         fields = await self._backend.state.get(self.store.names.type(job_type))
         if fields is not None:
             return decode_definition(job_type, await self._backend.value_of(fields, "definition") or b"{}")
-        if job_type not in self._configured:
+        if job_type not in self.configured:
             raise UnknownJobTypeError(job_type)
-        return self._configured[job_type]
+        return self.configured[job_type]
 
     async def definitions(self) -> dict[str, JobDefinition]:
         """Every definition, by type."""
-        names = set(self._configured)
+        names = set(self.configured)
         async for record in self._backend.state.scan(self.store.names.types_prefix):
             names.add(record.key.rpartition(".")[2])
         return {name: await self.look_up(name) for name in sorted(names)}
