@@ -122,7 +122,7 @@ def list_jobs(
     settings: Settings, job_type: str | None, state: str | None, limit: int, cursor: str | None, *, json: bool
 ) -> None:
     """One page of jobs, the newest first."""
-    wanted = None if state is None else parse_state(state)
+    wanted = None if state is None else views.parse_state(state)
 
     async def work(client: JobClient) -> None:
         page = await client.list(job_type=job_type, state=wanted, limit=limit, cursor=cursor)
@@ -140,15 +140,6 @@ def list_jobs(
             typer.echo(f"more: --cursor {page.cursor}", err=True)
 
     with_client(settings, work)
-
-
-def parse_state(state: str) -> JobState:
-    """A state by its name; raises ``InvalidJobError``."""
-    try:
-        return JobState(state)
-    except ValueError:
-        names = ", ".join(each.value for each in JobState)
-        raise InvalidJobError("list", "state", f"{state[:40]!r}; expected one of {names}") from None
 
 
 def show(settings: Settings, job_id: str, *, json: bool) -> None:

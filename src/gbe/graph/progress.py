@@ -13,6 +13,7 @@ from gbe.graph.definition import JobDefinition
 from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
 
 _ENDED = frozenset("cfkx")
+_BAD = frozenset({ChunkCode.BROKEN, ChunkCode.FAILED})
 
 
 def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
@@ -23,10 +24,10 @@ def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
     for number in definition.order:
         if job.nodes[number] != Code.WAITING.value:
             continue
-        before = [job.nodes[numbers[name]] for name in nodes[number].depends_on]
-        if not all(code in _ENDED for code in before):
+        before = nodes[number].depends_on
+        if not all(job.nodes[numbers[name]] in _ENDED for name in before):
             continue
-        if nodes[number].when is None and Code.SKIPPED.value in before:
+        if nodes[number].when is None and any(job.nodes[numbers[name]] == Code.SKIPPED.value for name in before):
             job.set(number, Code.SKIPPED)
             continue
         yield number
@@ -45,11 +46,13 @@ def settle_fan_outs(job: JobRecord) -> None:
 
 def failure(definition: JobDefinition, job: JobRecord) -> int | None:
     """A task whose failure fails the job; ``None`` if there is none."""
+    if Code.FAILED.value not in job.nodes and not any(_BAD & set(codes) for codes in job.chunks.values()):
+        return None
     for number, node in enumerate(definition.nodes):
         if node.on_failure == "continue":
             continue
         codes = job.chunks.get(number, "")
-        if job.nodes[number] == Code.FAILED.value or ChunkCode.BROKEN in codes or ChunkCode.FAILED in codes:
+        if job.nodes[number] == Code.FAILED.value or _BAD & set(codes):
             return number
     return None
 

@@ -8,7 +8,6 @@ from starlette.responses import Response
 
 from gbe.errors import InvalidJobError
 from gbe.graph.definition import MAX_DEFINITION, parse_definition
-from gbe.graph.record import JobState
 from gbe.http.api import Endpoint, answer, bounded_body, json_body
 from gbe.jobs import views
 from gbe.jobs.client import MAX_PARAMS, JobClient
@@ -69,7 +68,7 @@ class _Jobs:
         state = query.get("state")
         page = await self._client.list(
             job_type=query.get("type"),
-            state=None if state is None else _state(state),
+            state=None if state is None else views.parse_state(state),
             limit=_number("limit", query.get("limit", "100")),
             cursor=query.get("cursor"),
         )
@@ -103,14 +102,6 @@ class _Jobs:
         definition = parse_definition(request.path_params["name"], document)
         await self._client.define(definition)
         return answer(200, {"name": definition.name, "definition": definition.document})
-
-
-def _state(text: str) -> JobState:
-    try:
-        return JobState(text)
-    except ValueError:
-        names = ", ".join(each.value for each in JobState)
-        raise InvalidJobError("list", "state", f"{text[:40]!r}; expected one of {names}") from None
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:

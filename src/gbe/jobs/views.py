@@ -3,13 +3,23 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gbe.errors import InvalidJobError
 from gbe.graph import progress
 from gbe.graph.definition import JobDefinition
 from gbe.graph.names import child_id
-from gbe.graph.record import ChunkCode, JobRecord
+from gbe.graph.record import ChunkCode, JobRecord, JobState
 
 _SHAPES: Final = {True: ("[[", "]]"), False: ("[", "]")}
 _CHUNK_WORDS: Final = {code.value: code.name.lower() for code in ChunkCode}
+
+
+def parse_state(text: str) -> JobState:
+    """A state by its name; raises ``InvalidJobError``."""
+    try:
+        return JobState(text)
+    except ValueError:
+        names = ", ".join(each.value for each in JobState)
+        raise InvalidJobError("list", "state", f"{text[:40]!r}; expected one of {names}") from None
 
 
 def summary(job: JobRecord) -> dict[str, Any]:
