@@ -27,7 +27,7 @@ async def _sweeper(settings: Settings, backend: Backend) -> None:
         settings.tasks,
         settings.sweeper,
         claims=backend.claims,
-        retention=retention(settings, backend, archives="archiver" in settings.roles),
+        retention=retention(settings, backend),
     ).run()
 
 

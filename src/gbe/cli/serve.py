@@ -142,7 +142,7 @@ async def _serve_http(
             exempt=await _exempt_networks(settings),
             ledger=ledger,
             tasks=tasks,
-            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
+            streams=streams_of(settings, transport, store),
         )
         settle()
         await serve(application, sockets, stop)
