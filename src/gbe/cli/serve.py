@@ -164,7 +164,7 @@ async def _serve_http(
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
             events=event_registry(settings.events),
-            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
+            streams=streams_of(settings, transport, store),
         )
         settle()
         await serve(application, sockets, stop)
