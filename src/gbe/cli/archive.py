@@ -18,6 +18,7 @@ from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification
 from gbe.archive.verify import verify as verify_archive
+from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
 from gbe.cli.runtime import run, stop_on_signals, until_stopped
 from gbe.config import Settings
@@ -142,6 +143,7 @@ def release(settings: Settings, *, yes: bool) -> None:
 
     async def work(backend: Backend) -> None:
         await streams_of(settings, backend.transport, backend.state).release(group)
+        await Operator(backend.transport, settings.namespace).did("release", f"archive/{group}")
         typer.echo(f"nothing is kept for {group} any more, until an archiver starts")
 
     _with_backend(settings, work)
