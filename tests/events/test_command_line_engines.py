@@ -11,7 +11,7 @@ from tests.engines import NatsProcess
 
 from gbe.cli.events import Wanted, parse_event, publish, tail
 from gbe.config import Settings, load
-from gbe.errors import ConfigError, InvalidEventError
+from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
 
 _numbers = itertools.count(1)
 CHANGE = ["actor=ann", "action=update"]
@@ -65,6 +65,10 @@ def test_a_repetition_is_stored_once_and_a_bad_event_not_at_all(
     assert first == again
     with pytest.raises(InvalidEventError, match="target: missing"):
         publish(settings, "events.audit.change", parse_event("x", CHANGE, None), idempotency_key=None, json=False)
+    with pytest.raises(InvalidSubjectError):
+        publish(settings, "events.audit.*", document, idempotency_key=None, json=False)
+    with pytest.raises(UnknownEventError):
+        tail(settings, Wanted.parse("tasks.>", "all", [], 1), json=False)
 
 
 def test_a_transport_in_memory_has_no_events_for_other_programs() -> None:
