@@ -1,8 +1,8 @@
 """How soon a worker is back at its full rate after its engine was killed and has come back.
 
-``python -m chaos.recovery [--engine nats|redis] [--tasks 40000] [--runs 3] [--down 0.5]`` fills the queue,
-lets one worker with default settings work on it, kills the engine (SIGKILL) in the middle, starts it again on what it stored, and says for
-each run, counted from the moment at which the engine answers again:
+``python -m chaos.recovery [--engine nats|redis] [--tasks 40000] [--runs 3] [--down 0.5]`` fills the queue, lets one
+worker with default settings work on it, kills the engine (SIGKILL) in the middle, starts it again on what it stored,
+and says for each run, counted from the moment at which the engine answers again:
 
 - first: until the first task is completed,
 - full: until the tasks that end within a window of 300 ms come at 80 % or more of the rate before.
