@@ -1,8 +1,8 @@
 """How soon a worker is back at its full rate after its engine was killed and has come back.
 
-``python -m chaos.recovery [--engine nats|redis] [--tasks 40000] [--runs 3]`` fills the queue, lets one worker with
-default settings work on it, kills the engine (SIGKILL) in the middle, starts it again on what it stored, and says for
-each run, counted from the moment at which the engine answers again:
+``python -m chaos.recovery [--engine nats|redis] [--tasks 40000] [--runs 3] [--down 0.5]`` fills the queue, lets one
+worker with default settings work on it, kills the engine (SIGKILL) in the middle, starts it again on what it stored,
+and says for each run, counted from the moment at which the engine answers again:
 
 - first: until the first task is completed,
 - full: until the tasks that end within a window of 300 ms come at 80 % or more of the rate before.
@@ -96,7 +96,7 @@ async def _fill(app: App, tasks: int) -> None:
         await asyncio.gather(*(app.submit("work", number=number, seconds=0.0) for number in some))
 
 
-async def run(engine: Any, folder: Path, tasks: int) -> tuple[float, float, float]:
+async def run(engine: Any, folder: Path, tasks: int, down: float) -> tuple[float, float, float]:
     """Rate before, seconds to the first task after, seconds to the full rate."""
     flags = {"transport": engine.url, "namespace": _NAMESPACE, "state.bucket": _NAMESPACE, "data_dir": str(folder)}
     async with App(settings=load(None, environment={}, flags=flags)) as app:
@@ -114,12 +114,15 @@ async def run(engine: Any, folder: Path, tasks: int) -> tuple[float, float, floa
             await asyncio.sleep(_WARM)
             rate = meter.rate(began + 0.5, time.monotonic())
             await asyncio.to_thread(engine.kill)
-            await asyncio.sleep(0.5)  # what was on its way has ended
+            await asyncio.sleep(down)
             done = meter.samples[-1][1]
             await asyncio.to_thread(engine.start)
             answers = time.monotonic()
             first = await meter.above(done + 1)
             full = await meter.full(answers, _FULL * rate)
+        except TimeoutError:
+            say("\n".join((folder / "log").read_text().splitlines()[-20:]))
+            raise
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -132,13 +135,14 @@ def main() -> int:
     parser.add_argument("--engine", choices=("nats", "redis"), default="nats")
     parser.add_argument("--tasks", type=int, default=40_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--down", type=float, default=0.5, help="seconds for which the engine is away, at least 0.5")
     arguments = parser.parse_args()
     for _ in range(arguments.runs):
         with tempfile.TemporaryDirectory(prefix="gbe-recovery-") as name:
             folder = Path(name)
             engine: Any = NatsProcess(folder / "nats") if arguments.engine == "nats" else RedisProcess(folder / "redis")
             with engine, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                rate, first, full = runner.run(run(engine, folder, arguments.tasks))
+                rate, first, full = runner.run(run(engine, folder, arguments.tasks, arguments.down))
         after = f"first task after {first:.2f} s, full rate after {full:.2f} s"
         say(f"{arguments.engine}: {rate:,.0f} tasks/s before; {after}")
     return 0
