@@ -30,7 +30,7 @@ async def run(options: Options) -> list[Row]:
         names = itertools.count()
 
         async def ours() -> Sample:
-            return await _ours(on, f"group{next(names)}", messages)
+            return await consume_all(on, SUBJECT, f"group{next(names)}", messages)
 
         async def raw() -> Sample:
             return await raw_fetch(on, f"raw{next(names)}", messages)
@@ -64,12 +64,13 @@ async def fill(transport: Transport, subjects: list[str], messages: int, payload
             group.create_task(work())
 
 
-async def _ours(on: Bench, group: str, messages: int) -> Sample:
+async def consume_all(on: Bench, subject: str, group: str, messages: int) -> Sample:
+    """Our ``consume`` and ``ack`` of what is stored on a subject, by a new group."""
     options = ConsumeOptions(batch_size=BATCH, max_inflight=MAX_INFLIGHT, start=EARLIEST)
     meter = CpuMeter(on.engine.pid)
     started = time.perf_counter()
     received = 0
-    async with on.transport.consume(SUBJECT, group, options) as deliveries:
+    async with on.transport.consume(subject, group, options) as deliveries:
         async for delivery in deliveries:
             await delivery.ack()
             received += 1
@@ -78,7 +79,7 @@ async def _ours(on: Bench, group: str, messages: int) -> Sample:
         await on.transport.ping()  # the engine has taken every ack
         elapsed = time.perf_counter() - started
     sample = Sample(messages / elapsed, meter.per_message(messages))
-    lag = await on.transport.lag(SUBJECT, group)
+    lag = await on.transport.lag(subject, group)
     assert (lag.pending, lag.unacknowledged) == (0, 0), lag
     return sample
 

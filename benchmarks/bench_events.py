@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
 
-from benchmarks.bench_consume import fill
+from benchmarks.bench_consume import consume_all, fill
 from benchmarks.bench_http import CONNECTIONS, publish_load
+from benchmarks.bench_publish import keep_busy
 from benchmarks.engines import Bench, CpuMeter, bench
 from benchmarks.harness import Options, Row, Sample, alternate, say
 from benchmarks.servers import Server, gbe_server
@@ -19,7 +19,7 @@ from gbe.events.worker import EventWorker
 from gbe.notify.config import NotifyConfig
 from gbe.schemas.events.audit import AuditChange
 from gbe.schemas.events.registry import EventRegistry
-from gbe.transport.base import EARLIEST, ConsumeOptions, Transport
+from gbe.transport.base import EARLIEST, Transport
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.open import embedded_endpoint, open_nats
 
@@ -82,25 +82,9 @@ async def _publishing(options: Options, server: Server, transport: Transport, ba
 async def _transport_rate(server: Server, transport: Transport, in_flight: int, seconds: float) -> Sample:
     """The same events, with their ``v``, ``ts`` and ``id``, straight into the same stream."""
     payload = msgspec.json.encode(AuditChange(**CHANGE))  # type: ignore[arg-type]
-    return await _rate(lambda: transport.publish(SUBJECT, payload), in_flight, seconds, server)
-
-
-async def _rate(publish: Callable[[], Awaitable[object]], tasks: int, seconds: float, server: Server) -> Sample:
-    sent = 0
-    deadline = time.perf_counter() + seconds
-
-    async def work() -> None:
-        nonlocal sent
-        while time.perf_counter() < deadline:
-            await publish()
-            sent += 1
-
-    before, cpu, started = server.usage(), time.process_time(), time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(tasks):
-            group.create_task(work())
-    elapsed, cpu = time.perf_counter() - started, time.process_time() - cpu
-    engine = server.usage().engine_cpu - before.engine_cpu
+    before, cpu = server.usage(), time.process_time()
+    sent, elapsed = await keep_busy(lambda: transport.publish(SUBJECT, payload), in_flight, seconds)
+    cpu, engine = time.process_time() - cpu, server.usage().engine_cpu - before.engine_cpu
     return Sample(sent / elapsed, {"server µs": cpu / sent * 1e6, "engine µs": engine / sent * 1e6})
 
 
@@ -117,7 +101,7 @@ async def _handling(options: Options) -> Row:
             return await _typed(on, f"typed{next(numbers)}", events)
 
         async def alone() -> Sample:
-            return await _acked(on, f"plain{next(numbers)}", events)
+            return await consume_all(on, SUBJECT, f"plain{next(numbers)}", events)
 
         mine, theirs = await alternate(options.runs, handler, alone)
     return Row(
@@ -145,17 +129,4 @@ async def _typed(on: Bench, group: str, events: int) -> Sample:
     worker = EventWorker(on.transport, "gbe", EventRegistry(), [handler])
     meter, started = CpuMeter(on.engine.pid), time.perf_counter()
     await worker.run(stop)
-    return Sample(events / (time.perf_counter() - started), meter.per_message(events))
-
-
-async def _acked(on: Bench, group: str, events: int) -> Sample:
-    options = ConsumeOptions(batch_size=CONCURRENCY, max_inflight=2 * CONCURRENCY, start=EARLIEST)
-    received = 0
-    meter, started = CpuMeter(on.engine.pid), time.perf_counter()
-    async with on.transport.consume(SUBJECT, group, options) as deliveries:
-        async for delivery in deliveries:
-            await delivery.ack()
-            received += 1
-            if received == events:
-                break
     return Sample(events / (time.perf_counter() - started), meter.per_message(events))

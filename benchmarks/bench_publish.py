@@ -60,8 +60,16 @@ def _judged(row: Row) -> Row:
 
 async def _rate(on: Bench, publish: PublishOne, tasks: int, seconds: float) -> Sample:
     """Messages per second of ``tasks`` tasks that each publish and wait, until the time is over."""
+    meter = CpuMeter(on.engine.pid)
+    sent, elapsed = await keep_busy(publish, tasks, seconds)
+    return Sample(sent / elapsed, meter.per_message(sent))
+
+
+async def keep_busy(publish: PublishOne, tasks: int, seconds: float) -> tuple[int, float]:
+    """How many were published by ``tasks`` tasks that each publish and wait, and in how many seconds."""
     sent = 0
-    deadline = time.perf_counter() + seconds
+    started = time.perf_counter()
+    deadline = started + seconds
 
     async def work() -> None:
         nonlocal sent
@@ -69,10 +77,7 @@ async def _rate(on: Bench, publish: PublishOne, tasks: int, seconds: float) -> S
             await publish()
             sent += 1
 
-    meter = CpuMeter(on.engine.pid)
-    started = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(tasks):
             group.create_task(work())
-    elapsed = time.perf_counter() - started
-    return Sample(sent / elapsed, meter.per_message(sent))
+    return sent, time.perf_counter() - started

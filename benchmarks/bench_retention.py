@@ -18,11 +18,11 @@ from benchmarks.engines import PAYLOAD, bench
 from benchmarks.harness import Options, Row, Sample, say
 from benchmarks.redis_engines import redis_bench
 from gbe.redis.config import RedisConfig
-from gbe.schemas.archive import POSITION, progress_key
+from gbe.schemas.archive import POSITION, ArchiveRule, progress_key
 from gbe.state.base import StateConfig, StateStore
 from gbe.state.open import open_nats, open_redis
 from gbe.sweeper.retention import Retention
-from gbe.sweeper.streams import ArchiveRule, Streams
+from gbe.sweeper.streams import Streams
 from gbe.transport.base import LATEST, StreamConfig, Transport
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.open import embedded_endpoint
@@ -42,7 +42,7 @@ class _On:
     def streams(self) -> Streams:
         config = StreamConfig(name="bench-audit", subjects=("bench.events.audit.*",), max_age=_AGE, dedup_window=1.0)
         system = StreamConfig(name="bench-system", subjects=("bench.events.system.*",))
-        rule = ArchiveRule(group="archiver", patterns=("bench.events.audit.*",), is_running=True)
+        rule = ArchiveRule("archiver", ("bench.events.audit.*",))
         return Streams(self.transport, self.state, "bench", (config, system), rule)
 
 

@@ -21,6 +21,13 @@ IN_FLIGHT: Final = 256
 PING_INTERVAL: Final = 0.01
 
 
+def calm_gc() -> None:
+    """As ``gbe worker`` does it: what is loaded is not looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5000, 10, 20)
+
+
 class System(ABC):
     """One task system on one engine."""
 
@@ -284,9 +291,7 @@ async def work(system: System, count: int) -> None:
         if done == count:
             print("done", flush=True)
 
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5000, 10, 20)
+    calm_gc()
     await system.work(on_done)
 
 

@@ -27,6 +27,7 @@ from gbe.redis.config import RedisConfig
 from gbe.schedules.client import ScheduleClient
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.observer import ScheduleObserver
+from gbe.schemas.archive import ArchiveRule
 from gbe.schemas.events.base import Event
 from gbe.schemas.events.registry import EventRegistry
 from gbe.starters import TargetStarter
@@ -34,7 +35,7 @@ from gbe.state import open as state
 from gbe.state.base import StateStore
 from gbe.subjects import matches
 from gbe.sweeper.retention import Retention
-from gbe.sweeper.streams import ArchiveRule, Streams
+from gbe.sweeper.streams import Streams
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import TaskClient
 from gbe.tasks.registry import TypeRegistry
@@ -90,12 +91,16 @@ def event_registry(configured: Mapping[str, str | None]) -> EventRegistry:
 
 
 class Connections:
-    """All that tasks need of a deployment, as ``async with``."""
+    """All that tasks need of a deployment, as ``async with``.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        archives: whether an archiver starts here.
+    """
+
+    def __init__(self, settings: Settings, *, archives: bool = False) -> None:
         if settings.transport_kind == "memory":
             raise ConfigError("transport is memory, which lives in one process: tasks need an engine, or gbe.testing")
-        self._settings = settings
+        self._settings, self._archives = settings, archives
         self._stack = AsyncExitStack()
         self.backend: Backend
 
@@ -106,7 +111,7 @@ class Connections:
             transport = await self._stack.enter_async_context(await open_transport(settings))
             store = await self._stack.enter_async_context(await open_state(settings))
             objects = await self._stack.enter_async_context(await open_objects(settings.objects))
-            await streams_of(settings, transport, store).ensure()
+            await streams_of(settings, transport, store, archives=self._archives).ensure()
             self.backend = Backend(transport, store, TaskNames(settings.namespace), ClaimChecks(objects))
         except BaseException:
             await self._stack.aclose()
@@ -123,14 +128,11 @@ def streams_of(
     """The streams of this configuration, with what operators have changed.
 
     Args:
-        archives: whether an archiver starts with this program; one elsewhere is known by its group.
+        archives: whether an archiver starts with this program; the whole deployment is told.
     """
-    archive = ArchiveRule(
-        group=settings.archive.group,
-        patterns=tuple(f"{settings.namespace}.{pattern}" for pattern in settings.archive.subjects),
-        is_running=archives,
-    )
-    return Streams(transport, store, settings.namespace, settings.streams, None if store is None else archive)
+    patterns = tuple(f"{settings.namespace}.{pattern}" for pattern in settings.archive.subjects)
+    archive = ArchiveRule(settings.archive.group, patterns) if archives else None
+    return Streams(transport, store, settings.namespace, settings.streams, archive)
 
 
 async def ensure_streams(settings: Settings, transport: Transport) -> None:
@@ -142,9 +144,9 @@ async def ensure_streams(settings: Settings, transport: Transport) -> None:
         await streams_of(settings, transport, store, archives="archiver" in settings.roles).ensure()
 
 
-def retention(settings: Settings, backend: Backend, *, archives: bool = False) -> Retention:
-    """What keeps the streams of this configuration to their limits; ``archives`` as for ``streams_of``."""
-    streams = streams_of(settings, backend.transport, backend.state, archives=archives)
+def retention(settings: Settings, backend: Backend) -> Retention:
+    """What keeps the streams of this configuration to their limits."""
+    streams = streams_of(settings, backend.transport, backend.state)
 
     def count(stream: str, messages: int) -> None:
         metrics.retention_removed.labels(stream).inc(messages)

@@ -12,6 +12,7 @@ GbeError
 │   ├── PayloadTooLargeError           the message's fault: do not try again
 │   ├── StreamNotFoundError            no configured stream stores that subject
 │   ├── MessageNotFoundError           no stored message has that id
+│   ├── InvalidCursorError             not a cursor that this engine gave out
 │   ├── StreamConfigError              the engine refuses a stream as configured
 │   ├── UnsupportedEngineError         the engine is too old or lacks a feature; the text names the floor
 │   └── DeliverySettledError           a delivery was acked, nak'ed or dead-lettered twice
@@ -139,6 +140,13 @@ class MessageNotFoundError(TransportError):
     def __init__(self, message_id: str) -> None:
         self.message_id = message_id
         super().__init__(f"no stored message has the id {message_id[:40]!r}")
+
+
+class InvalidCursorError(TransportError, ValueError):
+    """Not a cursor that a page of this engine came with."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"not a cursor of this engine: {cursor[:60]!r}; take the one that came with the last page")
 
 
 class StreamConfigError(TransportError):

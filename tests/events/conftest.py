@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 from tests.tasks.conftest import deployment, engine
 
 from gbe.config import default_streams
+from gbe.http.app import build_application
 from gbe.notify.config import NotifyConfig
 from gbe.transport.memory import MemoryTransport
 
@@ -19,3 +21,12 @@ async def transport() -> AsyncIterator[MemoryTransport]:
         for stream in default_streams("gbe", NotifyConfig()):
             await transport.ensure_stream(stream)
         yield transport
+
+
+@pytest.fixture
+async def http(transport: MemoryTransport) -> AsyncIterator[httpx.AsyncClient]:
+    application = build_application(transport)
+    asgi = httpx.ASGITransport(application, client=("127.0.0.1", 1234))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=asgi, base_url="http://gbe") as http:
+        yield http
+    await application.close()

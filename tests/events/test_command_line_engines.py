@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.engines import NatsProcess
 
-from gbe.cli.events import Wanted, parse_event, publish, tail
+from gbe.cli.events import Wanted, history, parse_event, publish, tail
 from gbe.config import Settings, load
-from gbe.errors import ConfigError, InvalidEventError
+from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
 
 _numbers = itertools.count(1)
 CHANGE = ["actor=ann", "action=update"]
@@ -54,6 +54,27 @@ def test_what_is_published_is_tailed_from_the_beginning_and_from_behind_a_messag
     assert capsys.readouterr().out.endswith("events.audit.change  actor=ann action=update target=t2\n")
 
 
+def test_history_is_printed_in_parts_and_ends(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    """Over several subjects, in the order of storing; the end of a part says where the next one begins."""
+    for number in range(5):
+        subject = f"events.audit.{('change', 'access')[number % 2]}"
+        publish(settings, subject, parse_event(subject, [*CHANGE, f"target=t{number}"], None),
+                idempotency_key=None, json=False)  # fmt: skip
+    capsys.readouterr()
+    history(settings, Wanted.parse("events.audit.*", "all", [], 2), json=True)
+    first = capsys.readouterr()
+    assert [json.loads(line)["event"]["target"] for line in first.out.splitlines()] == ["t0", "t1"]
+    cursor = first.err.split()[-1]
+    history(settings, Wanted.parse("events.audit.*", cursor, [], 100), json=True)
+    rest = capsys.readouterr()
+    assert [json.loads(line)["event"]["target"] for line in rest.out.splitlines()] == ["t2", "t3", "t4"]
+    assert rest.err == ""
+    history(settings, Wanted.parse("events.audit.*", "1h", ["target=t3"], 100), json=False)
+    assert capsys.readouterr().out.endswith("events.audit.access  actor=ann action=update target=t3\n")
+    history(settings, Wanted.parse("events.system.*,events.auth.*", "all", [], 100), json=True)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_repetition_is_stored_once_and_a_bad_event_not_at_all(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +86,10 @@ def test_a_repetition_is_stored_once_and_a_bad_event_not_at_all(
     assert first == again
     with pytest.raises(InvalidEventError, match="target: missing"):
         publish(settings, "events.audit.change", parse_event("x", CHANGE, None), idempotency_key=None, json=False)
+    with pytest.raises(InvalidSubjectError):
+        publish(settings, "events.audit.*", document, idempotency_key=None, json=False)
+    with pytest.raises(UnknownEventError):
+        tail(settings, Wanted.parse("tasks.>", "all", [], 1), json=False)
 
 
 def test_a_transport_in_memory_has_no_events_for_other_programs() -> None:

@@ -1,6 +1,5 @@
 """``POST /v1/events/{subject}``: plain, in batches, as CloudEvents; and what is refused."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -8,21 +7,11 @@ import msgspec
 import pytest
 
 from gbe.events.cloudevents import encode_header, to_structured
-from gbe.http.app import build_application
 from gbe.transport.memory import MemoryTransport
 
 CHANGE = {"actor": "ann", "action": "update", "target": "invoice/17"}
 PATH = "/v1/events/events.audit.change"
 ATTRIBUTES = {"specversion": "1.0", "id": "A-1", "source": "/billing", "type": "com.example.change"}
-
-
-@pytest.fixture
-async def http(transport: MemoryTransport) -> AsyncIterator[httpx.AsyncClient]:
-    application = build_application(transport)
-    asgi = httpx.ASGITransport(application, client=("127.0.0.1", 1234))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=asgi, base_url="http://gbe") as http:
-        yield http
-    await application.close()
 
 
 async def stored(transport: MemoryTransport, subject: str = "audit.change") -> list[bytes]:

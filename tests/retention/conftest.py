@@ -14,11 +14,11 @@ from tests.archive.conftest import engine
 from tests.tasks.conftest import Engine
 from tests.waiting import eventually
 
-from gbe.schemas.archive import POSITION, progress_key
+from gbe.schemas.archive import POSITION, ArchiveRule, progress_key
 from gbe.schemas.system import Fault
 from gbe.state.base import StateStore
 from gbe.sweeper.retention import Pass, Retention
-from gbe.sweeper.streams import ArchiveRule, Streams
+from gbe.sweeper.streams import Streams
 from gbe.transport.base import EARLIEST, ConsumeOptions, StreamConfig, Transport
 
 __all__ = ["engine"]
@@ -46,7 +46,7 @@ class World:
             StreamConfig(name=f"{ns}-work", subjects=(f"{ns}.work.>",), **kept),
             StreamConfig(name=f"{ns}-system", subjects=(f"{ns}.events.system.*",)),
         )
-        rule = ArchiveRule(group="archiver", patterns=(f"{ns}.events.audit.*",), is_running=archiver_runs)
+        rule = ArchiveRule("archiver", (f"{ns}.events.audit.*",)) if archiver_runs else None
         return Streams(self.transport, self.state, ns, configured, rule)
 
     @property
@@ -81,11 +81,11 @@ class World:
 
         await eventually(is_settled, "all acknowledged")
 
-    async def confirm(self, subject: str, message_id: str) -> None:
+    async def confirm(self, subject: str, message_id: str, *, group: str = "archiver") -> None:
         """Say that everything up to this message is archived, as an archiver does."""
         place = await self.transport.locate(subject, message_id)
         assert place is not None
-        key = progress_key(self.namespace, "archiver", subject)
+        key = progress_key(self.namespace, group, subject)
         await self.state.set_fields(key, {POSITION: str(place).encode()})
 
     async def alerts(self) -> list[Fault]:

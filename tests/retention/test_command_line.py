@@ -81,6 +81,10 @@ async def test_streams_are_listed_shown_and_changed(serving: Path) -> None:
     assert "the sweeper removes the rest" in shown.stdout
     assert "gbe.events.audit.*: removed once it is in the archive" in shown.stdout
     assert "archiver" in shown.stdout
+    assert "do it with --yes" in gbe(folder, "archive", "release").stdout
+    assert "the sweeper removes" in gbe(folder, "streams", "show", "events-audit").stdout
+    assert gbe(folder, "archive", "release", "--yes").returncode == 0
+    assert "the engine removes" in gbe(folder, "streams", "show", "events-audit").stdout
     as_json = gbe(folder, "streams", "set", "events-api", "--max-age", "default", "--max-bytes", "default", "--json")
     assert json.loads(as_json.stdout)["changed"] == []
 

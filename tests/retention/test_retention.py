@@ -6,7 +6,8 @@ import pytest
 from tests.retention.conftest import AGE, World, aged
 
 from gbe.clock import ManualClock
-from gbe.schemas.archive import POSITION, progress_key
+from gbe.errors import ConfigError
+from gbe.schemas.archive import POSITION, ArchiveRule, archives_key, progress_key
 from gbe.sweeper.retention import Retention
 
 
@@ -32,17 +33,50 @@ async def test_what_is_archived_and_too_old_goes_and_the_rest_stays(world: World
     assert not (await retention.sweep()).held
 
 
-async def test_an_archiver_elsewhere_is_known_by_its_group(world: World) -> None:
-    """Its group consumes from the stream: that is enough, also while no archiver runs."""
-    streams = world.streams(max_age=3600.0)
-    await streams.ensure()
+async def test_what_a_program_without_an_archiver_does_costs_no_message(world: World) -> None:
+    """An archiver that has never got as far as joining its group: everybody knows of it from the state store."""
+    await world.streams(archiver_runs=True).ensure()
     name = f"{world.namespace}-audit"
-    assert not (await streams.view(name)).archived
-    await world.join(f"{world.namespace}.events.audit.*", "archiver")
-    view = await streams.view(name)
+    elsewhere = world.streams()
+    view = await elsewhere.view(name)
     assert view.archived == (f"{world.namespace}.events.audit.*",)
-    assert view.native.max_age is None
-    assert view.config.max_age == 3600.0
+    assert (view.native.max_age, view.config.max_age) == (None, AGE)
+    await world.publish(world.audit, 3)
+    await elsewhere.ensure()
+    await elsewhere.change(name, {"max_age": AGE})
+    await aged()
+    await Retention(elsewhere).sweep()
+    await world.publish(world.audit, 1, first=3)
+    assert await world.stored(world.audit) == [b"0", b"1", b"2", b"3"]
+
+
+async def test_two_archives_of_one_subject_both_hold_it(world: World) -> None:
+    """What goes is what the slower one has too; one that is released holds nothing."""
+    streams = world.streams(archiver_runs=True)
+    await streams.ensure()
+    second = ArchiveRule("second", (f"{world.namespace}.events.>",))
+    await world.state.set_fields(archives_key(world.namespace), second.to_field())
+    ids = await world.publish(world.audit, 4)
+    await world.confirm(world.audit, ids[3])
+    await world.confirm(world.audit, ids[1], group="second")
+    retention = Retention(streams)
+    await aged()
+    await world.sweep_until(retention, world.audit, [b"2", b"3"])
+    await world.streams().release("second")
+    await world.sweep_until(retention, world.audit, [])
+
+
+async def test_an_archive_that_cannot_be_read_stops_retention_and_nothing_else(world: World) -> None:
+    """Of its streams nothing is removed, and no limit reaches the engine."""
+    streams = world.streams(archiver_runs=True)
+    await streams.ensure()
+    await world.publish(world.audit, 2)
+    await world.state.set_fields(archives_key(world.namespace), {"archiver": b"{"})
+    await aged()
+    await Retention(streams).sweep()
+    assert len(await world.stored(world.audit)) == 2
+    with pytest.raises(ConfigError, match="archiver cannot be read"):
+        await world.streams().view(f"{world.namespace}-audit")
 
 
 async def test_what_a_group_has_not_acknowledged_stays_where_the_sweeper_removes(

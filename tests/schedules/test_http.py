@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 from tests.schedules.conftest import Bench
 
 from gbe.http.app import build_application
 from gbe.http.config import HttpConfig
+from gbe.schemas.events.audit import AuditChange
 
 TOKEN = "0123456789abcdef0123"
 DAILY = {"name": "daily", "task": "work", "params": {"n": 1}, "cron": "30 2 * * *", "tz": "Europe/Berlin"}
@@ -112,3 +114,18 @@ async def test_the_openapi_document_describes_schedules(http: httpx.AsyncClient)
     assert paths == {"/v1/schedules", one, *(f"{one}/{verb}" for verb in verbs)}
     named = set(str(document).split("#/components/schemas/")[1:])
     assert {each.partition("'")[0] for each in named} <= set(document["components"]["schemas"])
+
+
+async def test_what_is_changed_is_an_audit_event(bench: Bench, http: httpx.AsyncClient) -> None:
+    """Each with the schedule's name and what was done; looking at one is none."""
+    await http.post("/v1/schedules", json=DAILY)
+    await http.get("/v1/schedules/daily")
+    await http.patch("/v1/schedules/daily", json={"every": "5m"})
+    await http.post("/v1/schedules/daily/pause")
+    await http.post("/v1/schedules/daily/run")
+    await http.delete("/v1/schedules/daily")
+    stored = await bench.backend.transport.read(f"{bench.names.namespace}.events.audit.change")
+    told = [msgspec.json.decode(message.envelope.payload, type=AuditChange) for message in stored]
+    assert [(each.action, each.target, each.via) for each in told] == [
+        (action, "schedule/daily", "api") for action in ("create", "change", "pause", "run", "delete")
+    ]

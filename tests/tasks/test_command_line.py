@@ -153,6 +153,30 @@ def test_what_cannot_be_is_said_in_one_line(shell: Shell, words: tuple[str, ...]
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_what_is_refused_changes_nothing(shell: Shell) -> None:
+    """A cancel that comes too late, and whatever else cannot be: exit code 1, a line of its reason, no trace."""
+    done = json.loads(shell.run("tasks", "submit", "work", "number=1", "--wait", "30s", "--json").stdout)
+
+    def tasks() -> object:
+        return json.loads(shell.run("tasks", "list", "--type", "work", "--json", "--limit", "1000").stdout)["tasks"]
+
+    before = tasks()
+    for words, complaint in (
+        (("submit", "wrok", "number=1"), "unknown task type 'wrok'"),
+        (("submit", "work", "number=x"), "number: expected integer"),
+        (("submit", "work", "number=1", "--delay", "soon"), "such as 1h30m"),
+        (("cancel", "01ARZ3NDEKTSV4RRFFQ69G5FAV"), "there is no task"),
+        (("retry", "01ARZ3NDEKTSV4RRFFQ69G5FAV"), "there is no task"),
+        (("cancel", done["id"]), "is completed: cancel is not possible"),
+        (("retry", done["id"]), "is completed: retry is not possible"),
+    ):
+        refused = shell.run("tasks", *words)
+        assert (refused.returncode, refused.stdout) == (1, ""), words
+        assert complaint in refused.stderr
+        assert len(refused.stderr.strip().splitlines()) == 1
+    assert tasks() == before
+
+
 def test_parameters_that_are_too_large_are_refused(shell: Shell) -> None:
     """Without reading more of them than may be."""
     before = shell.run("tasks", "list", "--type", "work", "--json").stdout

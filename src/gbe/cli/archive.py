@@ -18,10 +18,11 @@ from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification
 from gbe.archive.verify import verify as verify_archive
+from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
 from gbe.cli.runtime import run, stop_on_signals, until_stopped
 from gbe.config import Settings
-from gbe.connect import Connections, archive_folder, archiver
+from gbe.connect import Connections, archive_folder, archiver, streams_of
 from gbe.objects.store import ObjectStore
 from gbe.tasks.backend import Backend
 
@@ -37,7 +38,7 @@ def archive(settings: Settings) -> None:
 async def _archive(settings: Settings) -> None:
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
-    async with Connections(settings) as connections:
+    async with Connections(settings, archives=True) as connections:
         one = archiver(settings, connections.backend)
         print(f"gbe {gbe.__version__} archiver {one.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
         await until_stopped(one.run(), stop)
@@ -129,6 +130,21 @@ def prune(settings: Settings, *, yes: bool) -> None:
                     await remove(objects, progress, old)
         done = "removed" if yes else "would be removed; do it with --yes"
         typer.echo(f"{total} files, {size} bytes {done}")
+
+    _with_backend(settings, work)
+
+
+def release(settings: Settings, *, yes: bool) -> None:
+    """Let retention remove what is not archived."""
+    group = settings.archive.group
+    if not yes:
+        typer.echo(f"messages that {group} has not archived would no longer be kept for it; do it with --yes")
+        return
+
+    async def work(backend: Backend) -> None:
+        await streams_of(settings, backend.transport, backend.state).release(group)
+        await Operator(backend.transport, settings.namespace).did("release", f"archive/{group}")
+        typer.echo(f"nothing is kept for {group} any more, until an archiver starts")
 
     _with_backend(settings, work)
 

@@ -68,3 +68,17 @@ def prune(
 
     flags = {"data_dir": data_dir, "transport": transport, "archive.retention": older_than}
     run(load(config, flags=flags), yes=yes)
+
+
+@archive_app.command("release")
+def release(
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without, only say what that means.")] = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Archive no more: retention may then remove what is not archived; stop every archiver first."""
+    from gbe.cli.archive import release as run
+    from gbe.config import load
+
+    run(load(config, flags={"data_dir": data_dir, "transport": transport}), yes=yes)

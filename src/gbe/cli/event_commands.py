@@ -65,3 +65,23 @@ def events_tail(
 
     wanted = Wanted.parse(patterns, since, filters or [], count)
     tail(load_settings(config, data_dir, transport), wanted, json=json)
+
+
+@events_app.command("history")
+def events_history(
+    patterns: PatternsArgument,
+    since: Annotated[
+        str, typer.Option("--since", "-s", metavar="WHEN", help="From then on: 10m, a time, a message id.")
+    ] = "all",
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, help="At most so many.")] = 100,
+    filters: FilterOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Print events that are stored, the oldest first, and exit."""
+    from gbe.cli.events import Wanted, history
+
+    wanted = Wanted.parse(patterns, since, filters or [], count)
+    history(load_settings(config, data_dir, transport), wanted, json=json)

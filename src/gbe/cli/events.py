@@ -1,6 +1,6 @@
 """What ``gbe events …`` does: lines for people, JSON for scripts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -18,12 +18,13 @@ from gbe.events.filters import Filters
 from gbe.events.reading import EventReader
 from gbe.events.since import parse_since
 from gbe.http.event_formats import as_record
-from gbe.transport.base import Start, StoredMessage
+from gbe.transport.base import Start, StoredMessage, Transport
 
 T = TypeVar("T")
 
 _IN_EVERY: Final = frozenset({"v", "ts", "id"})
 _LONGEST: Final = 200
+_PAGE: Final = 500
 
 _fields: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -102,6 +103,36 @@ def tail(settings: Settings, wanted: Wanted, *, json: bool) -> None:
                         return
 
     run(main())
+
+
+def history(settings: Settings, wanted: Wanted, *, json: bool) -> None:
+    """Print what is stored, the oldest first, and say how to go on if it was enough before the end."""
+
+    async def main() -> None:
+        async with open_events(settings) as (transport, events):
+            reader = EventReader(transport, events.names)
+            patterns = reader.patterns(wanted.patterns)
+            left = wanted.count
+            async for message in _stored(transport, patterns, wanted.start):
+                if not wanted.filters.matches(message.envelope.payload):
+                    continue
+                _print(reader, message, json=json)
+                left = None if left is None else left - 1
+                if left == 0:
+                    typer.echo(f"further ones, if there are any: --since {message.envelope.id}", err=True)
+                    return
+
+    run(main())
+
+
+async def _stored(transport: Transport, patterns: Sequence[str], start: Start) -> AsyncIterator[StoredMessage]:
+    page = await transport.read_page(patterns, start=start, limit=_PAGE)
+    while True:
+        for message in page.messages:
+            yield message
+        if page.cursor is None:
+            return
+        page = await transport.read_page(patterns, cursor=page.cursor, limit=_PAGE)
 
 
 def _print(reader: EventReader, message: StoredMessage, *, json: bool) -> None:

@@ -34,7 +34,7 @@ async def _sweeper(settings: Settings, backend: Backend) -> None:
         settings.sweeper,
         claims=backend.claims,
         observer=SweepMetrics(),
-        retention=retention(settings, backend, archives="archiver" in settings.roles),
+        retention=retention(settings, backend),
     ).run()
 
 

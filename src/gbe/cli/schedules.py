@@ -7,6 +7,7 @@ import typer
 from rich.table import Table
 
 from gbe.app import App
+from gbe.cli.operator import Operator
 from gbe.cli.output import escaped, moment, print_json, print_table
 from gbe.cli.runtime import run as run_to_end
 from gbe.config import Settings
@@ -26,6 +27,18 @@ def with_client(settings: Settings, work: Work) -> None:
     async def main() -> None:
         async with App(settings=settings) as app:
             await work(schedule_client(settings, await app.client()))
+
+    run_to_end(main())
+
+
+def with_operator(settings: Settings, work: Callable[[ScheduleClient, Operator], Coroutine[Any, Any, None]]) -> None:
+    """The same for commands that change something, and tell of it."""
+
+    async def main() -> None:
+        async with App(settings=settings) as app:
+            tasks = await app.client()
+            operator = Operator(tasks.backend.transport, settings.namespace)
+            await work(schedule_client(settings, tasks), operator)
 
     run_to_end(main())
 
@@ -60,54 +73,60 @@ def show(settings: Settings, name: str, *, json: bool) -> None:
 def create(settings: Settings, name: str, given: Mapping[str, object], *, json: bool) -> None:
     """Make a schedule."""
 
-    async def work(client: ScheduleClient) -> None:
+    async def work(client: ScheduleClient, operator: Operator) -> None:
         _print(await client.create(name, given), json=json, upcoming=_UPCOMING)
+        await operator.did("create", f"schedule/{name}", after=dict(given))
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def change(settings: Settings, name: str, given: Mapping[str, object], *, json: bool) -> None:
     """Change a schedule."""
 
-    async def work(client: ScheduleClient) -> None:
+    async def work(client: ScheduleClient, operator: Operator) -> None:
         _print(await client.change(name, given), json=json, upcoming=_UPCOMING)
+        await operator.did("change", f"schedule/{name}", after=dict(given))
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def pause(settings: Settings, names: Sequence[str], *, paused: bool) -> None:
     """Pause or resume schedules."""
 
-    async def work(client: ScheduleClient) -> None:
+    async def work(client: ScheduleClient, operator: Operator) -> None:
         for name in names:
             await client.pause(name, paused=paused)
             typer.echo(f"{name} {'paused' if paused else 'resumed'}")
+            await operator.did("pause" if paused else "resume", f"schedule/{name}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def run(settings: Settings, name: str, params: Mapping[str, object], key: str | None, *, json: bool) -> None:
     """Start what a schedule starts; prints the id."""
 
-    async def work(client: ScheduleClient) -> None:
+    async def work(client: ScheduleClient, operator: Operator) -> None:
         started = await client.run(name, params, idempotency_key=key)
         if json:
             print_json({"kind": started.kind, "type": started.name, "id": started.id})
         else:
             typer.echo(started.id)
+        after = {"kind": started.kind, "type": started.name, "id": started.id}
+        await operator.did("run", f"schedule/{name}", after=after)
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def delete(settings: Settings, names: Sequence[str]) -> None:
     """Delete schedules."""
 
-    async def work(client: ScheduleClient) -> None:
+    async def work(client: ScheduleClient, operator: Operator) -> None:
         for name in names:
             await client.delete(name)
             typer.echo(f"{name} deleted")
+            await operator.did("delete", f"schedule/{name}")
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def _print(record: ScheduleRecord, *, json: bool, upcoming: int) -> None:

@@ -166,7 +166,7 @@ async def _serve_http(
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
             jobs=None if tasks is None else job_client(settings, tasks),
             events=event_registry(settings.events),
-            streams=streams_of(settings, transport, store, archives="archiver" in settings.roles),
+            streams=streams_of(settings, transport, store),
         )
         settle()
         await serve(application, sockets, stop)

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from gbe.cli.operator import Operator
 from gbe.cli.output import print_json, print_table
 from gbe.cli.reference import duration, size
 from gbe.cli.runtime import run
@@ -60,6 +61,7 @@ def set_limits(settings: Settings, pattern: str, limits: Mapping[str, str], *, j
     async def work(streams: Streams) -> None:
         name = streams.find(pattern)
         await streams.change(name, changes, reset)
+        await Operator(streams.transport, settings.namespace).did("change", f"stream/{name}", after=dict(limits))
         _print_report(await streams.report(name), json=json)
 
     _with_streams(settings, work)

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from gbe.events.reading import EventReader
 from gbe.http.api import Access, Endpoint, RefusedError, answer, api
 from gbe.http.asgi import App
+from gbe.http.audit import Auditor
 from gbe.http.deadletters import deadletter_endpoints
 from gbe.http.events import event_endpoints
 from gbe.http.events_read import event_read_endpoints, event_sockets
@@ -28,14 +29,15 @@ def apis(services: Services, streams: OpenStreams) -> App:
     """The application for the paths of ``Route.API``."""
     endpoints: list[Endpoint] = []
     parts: list[Part] = []
+    auditor = Auditor(services.events)
     if services.tasks is not None:
-        endpoints += task_endpoints(services.tasks, services.events)
+        endpoints += task_endpoints(services.tasks, auditor)
         parts.append(task_part())
     if services.dead_letters is not None:
         endpoints += deadletter_endpoints(services.dead_letters)
         parts.append(deadletter_part())
     if services.schedules is not None:
-        endpoints += schedule_endpoints(services.schedules)
+        endpoints += schedule_endpoints(services.schedules, auditor)
         parts.append(schedule_part())
     if services.jobs is not None:
         endpoints += job_endpoints(services.jobs)
@@ -45,7 +47,7 @@ def apis(services: Services, streams: OpenStreams) -> App:
     endpoints += event_read_endpoints(reader, streams, services.http)
     parts.append(event_part())
     if services.streams is not None:
-        endpoints += stream_endpoints(services.streams)
+        endpoints += stream_endpoints(services.streams, auditor)
         parts.append(stream_part())
 
     async def openapi(_request: Request) -> Response:

@@ -1,6 +1,6 @@
-"""An open stream of events: one tail of the transport, written to one connection.
+"""An open stream of events: one reader of the transport, written to one connection.
 
-What a client does not read stays in the engine: the tail is read on only when the connection takes more. A client
+What a client does not read stays in the engine: it is read on only when the connection takes more. A client
 that takes nothing for too long is disconnected, and nobody else notices.
 """
 
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
@@ -19,7 +19,7 @@ from gbe.http.event_formats import EventFormat
 from gbe.http.open_streams import OpenStreams
 from gbe.http.outlet import OUTLET, Outlet
 from gbe.http.streams import GOING_AWAY
-from gbe.transport.base import StoredMessage, Tail
+from gbe.transport.base import StoredMessage
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class EventStream(ABC):
 
     Args:
         label: what is followed, for the log.
-        tail: of the transport, not entered yet.
+        source: what is followed, not entered yet.
         frame: an event as bytes for the connection, ``None`` for one that is not wanted.
         patience: seconds a client may leave what was sent unread.
     """
@@ -51,12 +51,12 @@ class EventStream(ABC):
         streams: OpenStreams,
         *,
         label: str,
-        tail: AbstractAsyncContextManager[Tail],
+        source: AbstractAsyncContextManager[AsyncIterator[StoredMessage]],
         frame: Callable[[StoredMessage], bytes | None],
         form: EventFormat,
         patience: float,
     ) -> None:
-        self._streams, self._label, self._tail = streams, label, tail
+        self._streams, self._label, self._source = streams, label, source
         self._frame, self._form, self._patience = frame, form, patience
         self._ended = asyncio.Event()
         self._outlet: Outlet
@@ -80,18 +80,18 @@ class EventStream(ABC):
         self._outlet = scope[OUTLET]
         self._streams.add(self)
         try:
-            async with self._tail as tail:  # first: whatever is stored after the client sees the head reaches it
+            async with self._source as messages:  # first: whatever is stored after the client sees the head reaches it
                 await self._start(receive, send)
                 if self._form.keepalive:
                     self._streams.keepalive.add(self._keep_alive)
-                await self._serve(tail, receive, send)
+                await self._serve(messages, receive, send)
         finally:
             self._streams.keepalive.discard(self._keep_alive)
             self._streams.discard(self)
 
-    async def _serve(self, tail: Tail, receive: Receive, send: Send) -> None:
+    async def _serve(self, messages: AsyncIterator[StoredMessage], receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(self._until_gone(receive))
-        pump = asyncio.ensure_future(self._pump(tail))
+        pump = asyncio.ensure_future(self._pump(messages))
         ended = asyncio.ensure_future(self._ended.wait())
         tasks = (gone, pump, ended)
         try:
@@ -112,9 +112,9 @@ class EventStream(ABC):
         while (await receive())["type"] != self.hang_up:
             pass
 
-    async def _pump(self, tail: Tail) -> None:
+    async def _pump(self, messages: AsyncIterator[StoredMessage]) -> None:
         read = 0
-        async for message in tail:
+        async for message in messages:
             read += 1
             if read % _TURN == 0:
                 await asyncio.sleep(0)  # what is buffered comes without waiting: let others run

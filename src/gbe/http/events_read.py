@@ -1,37 +1,44 @@
-"""``GET /v1/events/{patterns}/json``, ``/sse`` and ``/ws``: events from where the client wants them, then live."""
+"""``GET /v1/events/{patterns}/json``, ``/sse`` and ``/ws``: events from where the client wants them, then live.
+``/history``: what is stored, page by page."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TypeVar
+from urllib.parse import quote, urlencode
 
+import msgspec
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
-from gbe.errors import GbeError, InvalidSubjectError, StreamNotFoundError, UnknownEventError
+from gbe.errors import GbeError, InvalidCursorError, InvalidSubjectError, StreamNotFoundError, UnknownEventError
 from gbe.events.cloudevents import BATCHED, STRUCTURED
 from gbe.events.filters import Filters
 from gbe.events.reading import EventReader
 from gbe.events.since import parse_since
-from gbe.http.api import Endpoint, Handler, RefusedError, SocketEndpoint, error_answer, refusal
+from gbe.http.api import Endpoint, Handler, RefusedError, SocketEndpoint, answer, error_answer, refusal
 from gbe.http.asgi import Receive, Scope, Send
 from gbe.http.config import HttpConfig
 from gbe.http.event_formats import FORMATS, WEBSOCKET, EventFormat, Render, as_cloudevent, as_record
 from gbe.http.event_streams import EventStream, HttpEventStream, WebSocketEventStream
 from gbe.http.open_streams import OpenStreams
 from gbe.http.services import now_ms
-from gbe.transport.base import LATEST, Start, StoredMessage
+from gbe.transport.base import EARLIEST, LATEST, Start, StoredMessage
 
 T = TypeVar("T")
 
 PATH: Final = "/v1/events/{patterns}"
+MOST: Final = 1000
+"""Events of one page."""
+_PAGE: Final = 100
 _COMMON: Final = frozenset({"since", "filter", "format"})
 
 
 def event_read_endpoints(reader: EventReader, streams: OpenStreams, config: HttpConfig) -> list[Endpoint]:
     """The endpoints over HTTP, documented in ``openapi_events``."""
     serving = EventStreams(reader, streams, config)
-    return [Endpoint("GET", f"{PATH}/{name}", serving.over_http(form)) for name, form in FORMATS.items()]
+    endpoints = [Endpoint("GET", f"{PATH}/{name}", serving.over_http(form)) for name, form in FORMATS.items()]
+    return [*endpoints, Endpoint("GET", f"{PATH}/history", EventPages(reader).page)]
 
 
 def event_sockets(reader: EventReader, streams: OpenStreams, config: HttpConfig) -> list[SocketEndpoint]:
@@ -146,11 +153,53 @@ class EventStreams:
         return kind(
             self._streams,
             label=request.path_params["patterns"],
-            tail=reader.follow(query.patterns, query.start),
+            source=reader.follow(query.patterns, query.start),
             frame=frame,
             form=form,
             patience=self._config.slow_reader_timeout,
         )
+
+
+class EventPages:
+    """What is stored, in pages."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    async def page(self, request: Request) -> Response:
+        """``{"events": […], "cursor": …}``, or a batch of CloudEvents; the next page is in ``Link`` too."""
+        query = Query.of(self._reader, request, start=EARLIEST, more=frozenset({"limit", "cursor"}))
+        limit = checked("limit", lambda: _limit(request.query_params.get("limit")))
+        cursor = request.query_params.get("cursor") or None
+        try:
+            with unknown_streams_refused():
+                page = await self._reader.history(
+                    query.patterns, query.start, query.filters, cursor=cursor, limit=limit
+                )
+        except InvalidCursorError as exc:
+            raise RefusedError(400, "invalid", str(exc), "cursor") from None
+        events = [
+            msgspec.Raw(query.render(message, self._reader.relative(message.envelope.subject)))
+            for message in page.messages
+        ]
+        headers = {} if page.cursor is None else {"Link": f'<{_next(request, page.cursor)}>; rel="next"'}
+        if query.render is as_cloudevent:
+            return answer(200, events, headers | {"Content-Type": BATCHED})
+        return answer(200, {"events": events, "cursor": page.cursor}, headers)
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return _PAGE
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= MOST):
+        raise ValueError(f"{text[:40]!r}; expected 1 to {MOST}")
+    return int(text)
+
+
+def _next(request: Request, cursor: str) -> str:
+    """The path and query of the next page."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("cursor", "since")]
+    return f"{quote(request.url.path)}?{urlencode([*kept, ('cursor', cursor)])}"
 
 
 class _Streaming(Response):

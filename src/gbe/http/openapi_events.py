@@ -42,6 +42,14 @@ _RECORD: Final[Schema] = {
         "data_base64": STRING,
     },
 }
+_PAGE: Final[Schema] = {
+    "type": "object",
+    "required": ["events", "cursor"],
+    "properties": {
+        "events": {"type": "array", "items": reference("EventRecord")},
+        "cursor": {"type": ["string", "null"], "description": "of the next page; null if nothing more was stored"},
+    },
+}
 _READING: Final = (
     {
         "name": "patterns",
@@ -93,13 +101,26 @@ def event_part() -> Part:
         parameters=[subject],
         requestBody=_BODY,
     )
+    pages = operation(
+        "A page of what is stored, in the order of storing; `Link` names the next one",
+        "200",
+        "EventPage",
+        bad=("400", "404"),
+        operationId="listEvents",
+        parameters=[
+            *_READING,
+            {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
+            {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+        ],
+    )
     return Part(
         {
             "/v1/events/{subject}": {"post": publish},
             "/v1/events/{patterns}/json": {"get": _stream("streamEvents", "application/x-ndjson")},
             "/v1/events/{patterns}/sse": {"get": _stream("streamEventsSse", "text/event-stream")},
+            "/v1/events/{patterns}/history": {"get": pages},
         },
-        {"Event": _EVENT, "EventResult": _RESULT, "EventResults": _RESULTS, "EventRecord": _RECORD},
+        {"Event": _EVENT, "EventResult": _RESULT, "EventResults": _RESULTS, "EventRecord": _RECORD, "EventPage": _PAGE},
     )
 
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gbe.errors import ConfigError
 from gbe.http.api import Endpoint, answer, json_body
+from gbe.http.audit import Auditor
 from gbe.sweeper.limits import parse_limits
 from gbe.sweeper.streams import Streams
 
@@ -15,9 +16,9 @@ _MAX_BODY: Final = 4096
 _limits: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def stream_endpoints(streams: Streams) -> list[Endpoint]:
+def stream_endpoints(streams: Streams, auditor: Auditor) -> list[Endpoint]:
     """The endpoints, documented in ``openapi_streams``."""
-    routes = _Streams(streams)
+    routes = _Streams(streams, auditor)
     return [
         Endpoint("GET", "/v1/streams", routes.list),
         Endpoint("GET", "/v1/streams/{stream}", routes.show),
@@ -26,8 +27,8 @@ def stream_endpoints(streams: Streams) -> list[Endpoint]:
 
 
 class _Streams:
-    def __init__(self, streams: Streams) -> None:
-        self._streams = streams
+    def __init__(self, streams: Streams, auditor: Auditor) -> None:
+        self._streams, self._auditor = streams, auditor
 
     async def list(self, _request: Request) -> Response:
         return answer(200, {"streams": await self._streams.reports()})
@@ -43,6 +44,7 @@ class _Streams:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise ConfigError(f"the body is not a JSON object of limits: {exc}") from None
         await self._streams.change(name, *parse_limits(given))
+        await self._auditor.did(request, "change", f"stream/{name}", after=given)
         return answer(200, await self._streams.report(name))
 
     def _name(self, request: Request) -> str:

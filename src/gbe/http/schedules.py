@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from gbe.errors import InvalidScheduleError
 from gbe.http.api import Endpoint, answer, bounded_body, json_body
+from gbe.http.audit import Auditor
 from gbe.schedules.client import ScheduleClient
 from gbe.schedules.record import as_document
 
@@ -27,9 +28,9 @@ class RunRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 _runs: Final = msgspec.json.Decoder(RunRequest)
 
 
-def schedule_endpoints(client: ScheduleClient) -> list[Endpoint]:
-    """The endpoints, documented in ``openapi_schedules``."""
-    schedules = _Schedules(client)
+def schedule_endpoints(client: ScheduleClient, auditor: Auditor) -> list[Endpoint]:
+    """The endpoints, documented in ``openapi_schedules``; what operators do there is an audit event."""
+    schedules = _Schedules(client, auditor)
     return [
         Endpoint("POST", "/v1/schedules", schedules.create),
         Endpoint("GET", "/v1/schedules", schedules.list),
@@ -43,8 +44,11 @@ def schedule_endpoints(client: ScheduleClient) -> list[Endpoint]:
 
 
 class _Schedules:
-    def __init__(self, client: ScheduleClient) -> None:
-        self._client = client
+    def __init__(self, client: ScheduleClient, auditor: Auditor) -> None:
+        self._client, self._auditor = client, auditor
+
+    async def _did(self, request: Request, action: str, name: str, after: Any = None) -> None:
+        await self._auditor.did(request, action, f"schedule/{name}", after=after)
 
     async def create(self, request: Request) -> Response:
         settings = _decoded(_objects, await json_body(request, limit=_MAX_BODY))
@@ -52,6 +56,7 @@ class _Schedules:
         if not isinstance(name, str):
             raise InvalidScheduleError("", "name", "is missing; expected letters, digits, _ and -")
         record = await self._client.create(name, settings)
+        await self._did(request, "create", name, settings)
         return answer(201, as_document(record), {"Location": f"/v1/schedules/{name}"})
 
     async def list(self, request: Request) -> Response:
@@ -70,17 +75,25 @@ class _Schedules:
 
     async def change(self, request: Request) -> Response:
         settings = _decoded(_objects, await json_body(request, limit=_MAX_BODY))
-        return answer(200, as_document(await self._client.change(_name(request), settings)))
+        record = await self._client.change(_name(request), settings)
+        await self._did(request, "change", record.name, settings)
+        return answer(200, as_document(record))
 
     async def delete(self, request: Request) -> Response:
         await self._client.delete(_name(request))
+        await self._did(request, "delete", _name(request))
         return answer(200, {"name": _name(request), "deleted": True})
 
     async def pause(self, request: Request) -> Response:
-        return answer(200, as_document(await self._client.pause(_name(request), paused=True)))
+        return await self._pause(request, paused=True)
 
     async def resume(self, request: Request) -> Response:
-        return answer(200, as_document(await self._client.pause(_name(request), paused=False)))
+        return await self._pause(request, paused=False)
+
+    async def _pause(self, request: Request, *, paused: bool) -> Response:
+        record = await self._client.pause(_name(request), paused=paused)
+        await self._did(request, "pause" if paused else "resume", record.name)
+        return answer(200, as_document(record))
 
     async def run(self, request: Request) -> Response:
         body = await bounded_body(request, limit=_MAX_BODY)
@@ -89,6 +102,7 @@ class _Schedules:
         given = _decoded(_runs, body) if body else RunRequest()
         started = await self._client.run(_name(request), given.params, idempotency_key=given.idempotency_key)
         document = {"kind": started.kind, "type": started.name, "id": started.id}
+        await self._did(request, "run", _name(request), document)
         return answer(201, document, {"Location": f"/v1/{started.kind}s/{started.id}"})
 
 

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gbe.errors import InvalidTaskError
-from gbe.events.publisher import EventPublisher
 from gbe.http.api import Duration, Endpoint, answer, json_body, seconds
+from gbe.http.audit import Auditor
 from gbe.lifecycle.names import check_task_id
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
@@ -40,9 +40,9 @@ _submissions: Final = msgspec.json.Decoder(Submission)
 _settings: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def task_endpoints(client: TaskClient, events: EventPublisher) -> list[Endpoint]:
+def task_endpoints(client: TaskClient, auditor: Auditor) -> list[Endpoint]:
     """The endpoints, documented in ``openapi_tasks``; what operators do there goes to ``events.audit.change``."""
-    tasks = _Tasks(client, events.lenient())
+    tasks = _Tasks(client, auditor)
     return [
         Endpoint("POST", "/v1/tasks", tasks.submit),
         Endpoint("GET", "/v1/tasks", tasks.list),
@@ -58,12 +58,8 @@ def task_endpoints(client: TaskClient, events: EventPublisher) -> list[Endpoint]
 
 
 class _Tasks:
-    def __init__(self, client: TaskClient, events: EventPublisher) -> None:
-        self._client, self._events = client, events
-
-    async def _audit(self, request: Request, action: str, target: str, *, after: Any = None) -> None:
-        actor = "token" if "authorization" in request.headers else "local"
-        await self._events.audit.change(actor=actor, action=action, target=target, after=after, via="api")
+    def __init__(self, client: TaskClient, auditor: Auditor) -> None:
+        self._client, self._auditor = client, auditor
 
     async def submit(self, request: Request) -> Response:
         body = await json_body(request)
@@ -126,13 +122,13 @@ class _Tasks:
     async def cancel(self, request: Request) -> Response:
         record = await self._record(request)
         cancelled = await self._client.cancel(record.task_id, record.task_type)
-        await self._audit(request, "cancel", f"task/{record.task_id}")
+        await self._auditor.did(request, "cancel", f"task/{record.task_id}")
         return answer(200, as_document(cancelled))
 
     async def retry(self, request: Request) -> Response:
         record = await self._record(request)
         again = await self._client.retry(record.task_id, record.task_type)
-        await self._audit(request, "retry", f"task/{record.task_id}", after={"task_id": again.task_id})
+        await self._auditor.did(request, "retry", f"task/{record.task_id}", after={"task_id": again.task_id})
         return answer(201, as_document(again), {"Location": f"/v1/tasks/{again.task_id}"})
 
     async def _record(self, request: Request) -> TaskRecord:
@@ -161,7 +157,7 @@ class _Tasks:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise InvalidTaskError("type", "", f"the body is not a JSON object: {exc}") from None
         await self._client.types.set(request.path_params["type"], settings)
-        await self._audit(request, "change", f"task-type/{request.path_params['type']}", after=settings)
+        await self._auditor.did(request, "change", f"task-type/{request.path_params['type']}", after=settings)
         return answer(200, self._type(request.path_params["type"]))
 
     async def pause(self, request: Request) -> Response:
@@ -173,7 +169,7 @@ class _Tasks:
     async def _pause(self, request: Request, *, paused: bool) -> Response:
         name = request.path_params["type"]
         await self._client.types.pause(name, paused=paused)
-        await self._audit(request, "pause" if paused else "resume", f"task-type/{name}")
+        await self._auditor.did(request, "pause" if paused else "resume", f"task-type/{name}")
         return answer(200, self._type(name))
 
     def _type(self, name: str) -> dict[str, object]:

@@ -2,6 +2,9 @@
 
 The position is a field of the record ``{namespace}.state.archive.{group}.{subject}``: everything on that subject up to
 it, its message included, is in the archive. Who removes messages asks it first.
+
+The record ``{namespace}.state.archives`` names every archive of the deployment: a field for each group, with the
+patterns that it archives. It is written before anything is archived, and stays while no archiver runs.
 """
 
 import hashlib
@@ -16,6 +19,33 @@ POSITION: Final = "position"
 
 _MAX_KEY: Final = 255
 _MAX_TOKEN: Final = 128
+
+
+def archives_key(namespace: str) -> str:
+    """The record of all archives."""
+    return f"{namespace}.state.archives"
+
+
+class ArchiveRule(msgspec.Struct, frozen=True):
+    """One archive: its consumer group, and the patterns that it archives, with the namespace."""
+
+    group: str
+    patterns: tuple[str, ...]
+
+    def to_field(self) -> dict[str, bytes]:
+        """As a field of the record."""
+        return {self.group: msgspec.json.encode(self.patterns)}
+
+
+def archives_of(fields: Mapping[str, bytes] | None) -> list[ArchiveRule]:
+    """All archives of the record; ``ValueError`` names one that cannot be read: it must not count as nothing."""
+    rules: list[ArchiveRule] = []
+    for group, raw in sorted((fields or {}).items()):
+        try:
+            rules.append(ArchiveRule(group, msgspec.json.decode(raw, type=tuple[str, ...])))
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise ValueError(f"the record of the archive {group} cannot be read: {exc}") from None
+    return rules
 
 
 def progress_prefix(namespace: str, group: str) -> str:

@@ -18,7 +18,6 @@ from gbe.ids import new_ulid
 from gbe.schemas import system
 from gbe.schemas.archive import confirmed_position, progress_key
 from gbe.schemas.system import Fault
-from gbe.subjects import matches
 from gbe.sweeper.streams import Streams, StreamView
 from gbe.transport.base import EARLIEST, AfterPosition, Position, Start, StoredMessage
 
@@ -115,8 +114,8 @@ class Retention:
 
     async def _trim(self, view: StreamView, subject: str, before: int, through: Position | None = None) -> int:
         """Remove what may go of one subject: older than ``before``, at or ahead of ``through``."""
-        if self._is_archived(view, subject):
-            archived = await self._archived(subject)
+        for group in view.groups_archiving(subject):
+            archived = await self._archived(group, subject)
             if archived is None:
                 return 0
             through = archived if through is None else min(through, archived)
@@ -125,18 +124,13 @@ class Retention:
         except StreamNotFoundError:  # deleted meanwhile
             return 0
 
-    def _is_archived(self, view: StreamView, subject: str) -> bool:
-        return any(matches(pattern, subject) for pattern in view.archived)
-
-    async def _archived(self, subject: str) -> Position | None:
-        """Up to where a subject is archived; ``None`` if nothing is, or nobody can tell."""
+    async def _archived(self, group: str, subject: str) -> Position | None:
+        """Up to where a group has archived a subject; ``None`` if nothing is, or nobody can tell."""
         streams = self._streams
-        if streams.state is None or streams.archive is None:
+        if streams.state is None:
             return None
         try:
-            text = confirmed_position(
-                await streams.state.get(progress_key(streams.namespace, streams.archive.group, subject))
-            )
+            text = confirmed_position(await streams.state.get(progress_key(streams.namespace, group, subject)))
             return None if text is None else Position.parse(text)
         except ValueError as exc:
             logger.warning("archived position cannot be read: %s", exc, extra={"subject": subject})
@@ -147,7 +141,7 @@ class Retention:
     async def _by_size(self, view: StreamView) -> int:
         """Remove the oldest messages while there are too many of them, or too much."""
         limits = view.config
-        if not view.archived or (limits.max_msgs is None and limits.max_bytes is None):
+        if not view.archives or (limits.max_msgs is None and limits.max_bytes is None):
             return 0
         figures = await self._streams.figures(limits.name)
         too_many = max(0, figures.messages - (limits.max_msgs or figures.messages))
@@ -194,7 +188,7 @@ class Retention:
             more = f" and {len(unarchived) - _MOST_NAMED} others" if len(unarchived) > _MOST_NAMED else ""
             return (
                 f"not archived yet: {', '.join(unarchived[:_MOST_NAMED])}{more}; is an archiver running, "
-                "and what does `gbe archive status` say?"
+                "and what does `gbe archive status` say? (`gbe archive release` if nothing is to be archived any more)"
             )
         limit = (self._clock.now_ms() - before) / 1000
         slow = [
@@ -208,11 +202,14 @@ class Retention:
 
     async def _unarchived(self, view: StreamView, subjects: Sequence[str]) -> list[str]:
         found: list[str] = []
-        for subject in sorted(subject for subject in subjects if self._is_archived(view, subject)):
-            oldest = await self._streams.transport.read(subject, limit=1)
-            archived = await self._archived(subject)
+        for subject in sorted(subjects):
+            groups = view.groups_archiving(subject)
+            oldest = await self._streams.transport.read(subject, limit=1) if groups else []
             place = oldest[0].position if oldest else None
-            if place is not None and (archived is None or archived < place):
+            if place is None:
+                continue
+            archived = [await self._archived(group, subject) for group in groups]
+            if any(position is None or position < place for position in archived):
                 found.append(subject)
         return found
 

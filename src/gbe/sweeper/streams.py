@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from gbe.errors import ConfigError, StreamNotFoundError, UnknownStreamError
+from gbe.schemas.archive import ArchiveRule, archives_key, archives_of
 from gbe.state.base import StateStore
 from gbe.subjects import matches, overlaps
 from gbe.transport.base import Membership, StreamConfig, StreamFigures, Transport
@@ -25,21 +26,6 @@ LIMITS: Final = ("max_age", "max_bytes", "max_msgs")
 _CHANGES: Final = "limits"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveRule:
-    """What is archived, as retention must know it.
-
-    Attributes:
-        group: the archivers' consumer group. Where it consumes from a stream, its subjects are archived.
-        patterns: with the namespace.
-        is_running: whether an archiver starts with this program, so that its group need not be there yet.
-    """
-
-    group: str
-    patterns: tuple[str, ...]
-    is_running: bool = False
-
-
 @dataclass(frozen=True, slots=True)
 class StreamView:
     """One stream, as retention sees it.
@@ -47,21 +33,31 @@ class StreamView:
     Attributes:
         config: the limits that count.
         changed: the names of the limits that operators have set.
-        archived: patterns of which nothing may go that is not in the archive.
+        archives: whose messages may not go before they are archived.
         is_swept: whether the sweeper applies the limits, and not the engine.
         groups: what consumes from it.
     """
 
     config: StreamConfig
     changed: tuple[str, ...]
-    archived: tuple[str, ...]
+    archives: tuple[ArchiveRule, ...]
     is_swept: bool
     groups: tuple[Membership, ...]
 
     @property
+    def archived(self) -> tuple[str, ...]:
+        """Patterns of which nothing may go that is not in the archive."""
+        covered = {pattern for rule in self.archives for pattern in rule.patterns}
+        return tuple(sorted(p for p in covered if any(overlaps(own, p) for own in self.config.subjects)))
+
+    def groups_archiving(self, subject: str) -> list[str]:
+        """The archives of a subject."""
+        return [rule.group for rule in self.archives if any(matches(pattern, subject) for pattern in rule.patterns)]
+
+    @property
     def native(self) -> StreamConfig:
         """What the engine is told."""
-        if self.archived:
+        if self.archives:
             return dataclasses.replace(self.config, max_age=None, max_bytes=None, max_msgs=None)
         return dataclasses.replace(self.config, max_age=None) if self.is_swept else self.config
 
@@ -112,7 +108,8 @@ class Streams:
     Args:
         state: where operators' changes lie; ``None`` where everything lives in one process.
         configured: the streams of the configuration.
-        archive: what is archived; ``None`` archives nothing.
+        archive: what an archiver of this program archives; ``ensure`` writes it down for the whole deployment. Other
+            programs find it there, whatever they know.
     """
 
     def __init__(
@@ -133,6 +130,8 @@ class Streams:
 
     async def ensure(self) -> None:
         """Make every stream, or bring it to its limits. Raises as ``ensure_stream``, and ``StateError``."""
+        if self.state is not None and self.archive is not None:
+            await self.state.set_fields(archives_key(self.namespace), self.archive.to_field())
         for name in self._configured:
             view = await self.view(name)
             await self.transport.ensure_stream(view.native)
@@ -152,15 +151,28 @@ class Streams:
             groups = tuple(await self.transport.memberships(name))
         except StreamNotFoundError:  # it is made now
             groups = ()
-        archived = self._archived(config, groups)
-        is_swept = bool(archived) or (not self.transport.native_retention and bool(groups))
-        return StreamView(effective, tuple(sorted(changes)), archived, is_swept, groups)
+        archives = await self._archives(config)
+        is_swept = bool(archives) or (not self.transport.native_retention and bool(groups))
+        return StreamView(effective, tuple(sorted(changes)), archives, is_swept, groups)
 
-    def _archived(self, config: StreamConfig, groups: Iterable[Membership]) -> tuple[str, ...]:
-        rule = self.archive
-        if rule is None or not (rule.is_running or any(known.group == rule.group for known in groups)):
+    async def _archives(self, config: StreamConfig) -> tuple[ArchiveRule, ...]:
+        if self.state is None:
             return ()
-        return tuple(pattern for pattern in rule.patterns if any(overlaps(own, pattern) for own in config.subjects))
+        try:
+            rules = archives_of(await self.state.get(archives_key(self.namespace)))
+        except ValueError as exc:
+            raise ConfigError(f"{archives_key(self.namespace)}: {exc}; `gbe archiver` writes it anew") from None
+        return tuple(
+            rule
+            for rule in rules
+            if any(overlaps(own, pattern) for own in config.subjects for pattern in rule.patterns)
+        )
+
+    async def release(self, group: str) -> None:
+        """Archive no more: what an archive has not confirmed may go from now on, by age and size as anything else."""
+        if self.state is not None:
+            await self.state.update_if(archives_key(self.namespace), {}, {group: None})
+        await self.ensure()
 
     async def report(self, name: str) -> StreamReport:
         """A stream for operators; raises ``UnknownStreamError``, and as the transport does."""

@@ -126,6 +126,18 @@ class StoredMessage:
     position: Position | None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the history of some patterns, from ``Transport.read_page``.
+
+    Attributes:
+        cursor: opaque, where the next page begins; ``None`` if nothing more was stored when this one was read.
+    """
+
+    messages: list[StoredMessage]
+    cursor: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamConfig:
     """One retention class: which subjects it stores and for how long.
@@ -507,6 +519,27 @@ class Transport(ABC):
 
         Raises:
             MessageNotFoundError: ``start`` is an id that is not stored on this subject.
+            TransportUnavailableError: the engine did not answer in time.
+        """
+
+    @abstractmethod
+    async def read_page(
+        self, patterns: Sequence[str], *, start: Start = EARLIEST, cursor: str | None = None, limit: int = 1000
+    ) -> Page:
+        """Up to ``limit`` stored messages of these patterns, in the order in which they were stored.
+
+        The order is that of each subject, and between subjects as exact as the engine's clocks are. A page of large
+        messages is shorter, and has one at least. Going on with the cursor of each page shows everything that was
+        stored when the first one was read, once.
+
+        Args:
+            start: of the first page; ``LATEST`` is nothing.
+            cursor: of the page before, read with the same patterns; ``start`` no longer counts then.
+
+        Raises:
+            InvalidSubjectError, InvalidCursorError: an argument is not what it must be.
+            MessageNotFoundError: ``start`` is an id that is not stored on these patterns.
+            StreamNotFoundError: no stream stores a pattern.
             TransportUnavailableError: the engine did not answer in time.
         """
 

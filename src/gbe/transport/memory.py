@@ -12,17 +12,19 @@ from typing import Final, Self
 
 from gbe.clock import Clock
 from gbe.envelope import Envelope
-from gbe.errors import TransportClosedError
+from gbe.errors import InvalidCursorError, TransportClosedError
 from gbe.subjects import check_pattern, check_subject, matches
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
+    AfterPosition,
     BeforeTime,
     ConsumeOptions,
     Consumption,
     Delivery,
     Lag,
     Membership,
+    Page,
     Position,
     Start,
     Stop,
@@ -37,6 +39,7 @@ from gbe.transport.base import (
 from gbe.transport.memory_engine import ExpiringDelivery, Group, Hold, MemoryEngine
 from gbe.transport.memory_log import Cursor, MemoryLog, Waiter
 from gbe.transport.memory_streams import Entry
+from gbe.transport.merge import PAGE_BYTES
 
 DEFAULT_MAX_PAYLOAD_SIZE: Final = 1024 * 1024
 _DRAIN_TIMEOUT: Final = 10.0
@@ -125,6 +128,22 @@ class MemoryTransport(Transport):
         found = self._log.entries(subject, start)
         return [entry.message() for entry in found if _is_before(entry, stop)][:limit]
 
+    async def read_page(
+        self, patterns: Sequence[str], *, start: Start = EARLIEST, cursor: str | None = None, limit: int = 1000
+    ) -> Page:
+        for pattern in patterns:
+            check_pattern(pattern)
+        self._check_open()
+        for pattern in patterns:
+            self._log.required(pattern)
+        ahead = Cursor(self._log, patterns, start if cursor is None else _behind(cursor))
+        found: list[StoredMessage] = []
+        size = 0
+        while len(found) < limit and size < PAGE_BYTES and (entry := ahead.pop()) is not None:
+            found.append(entry.message())
+            size += len(entry.envelope.payload)
+        return Page(found, str(found[-1].position) if found and ahead.peek() is not None else None)
+
     async def locate(self, subject: str, message_id: str) -> Position | None:
         check_subject(subject)
         self._check_open()
@@ -191,6 +210,13 @@ class MemoryTransport(Transport):
     def _check_not_closing(self) -> None:
         if self._closing:
             raise TransportClosedError("the transport is closed")
+
+
+def _behind(cursor: str) -> AfterPosition:
+    try:
+        return AfterPosition(Position.parse(cursor[:60]))
+    except ValueError:
+        raise InvalidCursorError(cursor) from None
 
 
 def _is_before(entry: Entry, stop: Stop | None) -> bool:

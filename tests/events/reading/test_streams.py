@@ -122,6 +122,32 @@ def test_several_patterns_in_one_stream(server: Server, component: Component) ->
     assert subjects == {f"events.lifecycle.{component.name}.started", f"events.audit.{component.name}"}
 
 
+def test_a_long_replay_goes_over_into_live_without_gap_or_repetition(server: Server, component: Component) -> None:
+    """Over many subjects, in the order of storing, while more are published: so any id in it is a place to resume."""
+    subjects = [f"events.lifecycle.{component.name}-{number}.started" for number in range(7)]
+
+    def say(numbers: range) -> None:
+        for subject in subjects:
+            batch = [{"instance": f"{number}", "id": f"{subject}/{number}"} for number in numbers]
+            assert server.request("POST", f"/v1/events/{subject}", json=batch).status_code == 201
+
+    for step in range(4):
+        say(range(50 * step, 50 * (step + 1)))
+    pattern = ",".join(subject.replace("started", "*") for subject in subjects)
+    with server.subscribe(f"v1/events/{pattern}", since="all") as stream:
+        say(range(200, 210))
+        records = lines(stream)
+        found = [next(records) for _ in range(7 * 210)]
+    assert len({record["id"] for record in found}) == 7 * 210
+    times = [record["time"] for record in found[: 7 * 200]]
+    assert max(times[: 7 * 50]) <= min(times[-7 * 50 :])
+    middle = found[7 * 100]
+    with server.subscribe(f"v1/events/{pattern}", since=middle["id"]) as stream:
+        records = lines(stream)
+        rest = [next(records)["id"] for _ in range(7 * 210 - 7 * 100 - 1)]
+    assert set(rest) == {record["id"] for record in found[7 * 100 + 1 :]}
+
+
 def test_filters(server: Server, component: Component) -> None:
     """Any value of one field, and all fields; also inside others, and what is no text."""
     component.say("a", details={"region": "eu", "cores": 4, "spot": True})

@@ -148,6 +148,12 @@ class History:
         found, go_on = await self._page(stream, subject, {"seq": after + 1}, must=True)
         return [wire.stored_message(msg.data, msg.headers or {}) for msg in found], go_on is not None
 
+    async def page_of(
+        self, stream: str, pattern: str, begin: dict[str, Any], size: int
+    ) -> tuple[list[Msg], dict[str, Any] | None]:
+        """One page of a pattern in a stream, and where to go on, or ``None`` if there is no more."""
+        return await self._page(stream, pattern, begin, size)
+
     async def locate(self, subject: str, message_id: str) -> Position | None:
         """See ``Transport.locate``."""
         found = await self._find(await self._streams.of_subject(subject), subject, message_id)

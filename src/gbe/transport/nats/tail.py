@@ -67,7 +67,7 @@ class NatsTail(Tail):
         on_close: Callable[["NatsTail"], object],
     ) -> None:
         self._connection, self._streams, self._history = connection, streams, history
-        self._patterns, self._start = _without_covered(patterns), start
+        self._patterns, self._start = without_covered(patterns), start
         self._on_close = on_close
         self._feeds: list[_SubjectFeed | _PatternFeed] = []
         self._queue: asyncio.Queue[StoredMessage | None] = asyncio.Queue(maxsize=PAGE)
@@ -134,7 +134,7 @@ class NatsTail(Tail):
         self._on_close(self)
 
 
-def _without_covered(patterns: Sequence[str]) -> list[str]:
+def without_covered(patterns: Sequence[str]) -> list[str]:
     """The patterns in order, without repetitions and without subjects that a wildcard among them covers."""
     wildcards = [pattern for pattern in patterns if not is_literal(pattern)]
     kept = [p for p in patterns if not is_literal(p) or not any(matches(w, p) for w in wildcards)]

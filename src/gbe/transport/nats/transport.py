@@ -20,6 +20,7 @@ from gbe.transport.base import (
     Consumption,
     Lag,
     Membership,
+    Page,
     Position,
     Start,
     Stop,
@@ -37,6 +38,7 @@ from gbe.transport.nats.connection import NatsConnection
 from gbe.transport.nats.consumer import GroupRegistry, NatsConsumption
 from gbe.transport.nats.errors import ApiError, NoRespondersError, NotPermittedError, translated
 from gbe.transport.nats.history import History, rfc3339
+from gbe.transport.nats.pages import Pages
 from gbe.transport.nats.publisher import Publication, Publisher
 from gbe.transport.nats.streams import StreamRegistry
 from gbe.transport.nats.tail import NatsTail
@@ -65,6 +67,7 @@ class NatsTransport(Transport):
         self._connection = NatsConnection(config)
         self._streams = StreamRegistry(self._connection)
         self._history = History(self._connection, self._streams)
+        self._pages = Pages(self._streams, self._history)
         self._groups = GroupRegistry(self._connection, self._streams, self._history)
         self._members: set[NatsConsumption] = set()
         self._tails: set[NatsTail] = set()
@@ -234,6 +237,14 @@ class NatsTransport(Transport):
         check_subject(subject)
         self._check_open()
         return await self._history.read(subject, start, stop, limit)
+
+    async def read_page(
+        self, patterns: Sequence[str], *, start: Start = EARLIEST, cursor: str | None = None, limit: int = 1000
+    ) -> Page:
+        for pattern in patterns:
+            check_pattern(pattern)
+        self._check_open()
+        return await self._pages.read(patterns, start, cursor, limit)
 
     async def locate(self, subject: str, message_id: str) -> Position | None:
         check_subject(subject)

@@ -22,6 +22,7 @@ from gbe.transport.base import (
     Consumption,
     Lag,
     Membership,
+    Page,
     Position,
     Start,
     Stop,
@@ -40,6 +41,7 @@ from gbe.transport.redis.errors import translated
 from gbe.transport.redis.groups import Groups
 from gbe.transport.redis.history import History
 from gbe.transport.redis.limits import Limits
+from gbe.transport.redis.pages import Pages
 from gbe.transport.redis.publisher import Publication, Publisher
 from gbe.transport.redis.scripts import EVICT, FIGURES, TRIM, UNSTORED
 from gbe.transport.redis.streams import Stream, StreamRegistry
@@ -67,6 +69,7 @@ class RedisTransport(Transport):
         self._activity = Activity(client, self._channels, self._streams)
         self._limits = Limits(client)
         self._history = History(client, self._streams)
+        self._pages = Pages(client, self._streams, self._activity, self._history)
         self._groups = Groups(client, self._streams, self._activity, self._history)
         self._wakes = Wakes(self._channels, client.config.poll_interval)
         self._delays = Delays(client, self._streams, self._activity, self._limits)
@@ -217,6 +220,14 @@ class RedisTransport(Transport):
         check_subject(subject)
         self._check_open()
         return await self._history.read(subject, start, stop, limit)
+
+    async def read_page(
+        self, patterns: Sequence[str], *, start: Start = EARLIEST, cursor: str | None = None, limit: int = 1000
+    ) -> Page:
+        for pattern in patterns:
+            check_pattern(pattern)
+        self._check_open()
+        return await self._pages.read(patterns, start, cursor, limit)
 
     async def locate(self, subject: str, message_id: str) -> Position | None:
         check_subject(subject)

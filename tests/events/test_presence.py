@@ -1,23 +1,11 @@
 """Programs tell when they start and stop, and nothing depends on it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from gbe.cli.presence import announced
-from gbe.config import default_streams
-from gbe.notify.config import NotifyConfig
 from gbe.schemas.events.lifecycle import Lifecycle
 from gbe.schemas.events.registry import EventRegistry
 from gbe.transport.memory import MemoryTransport
-
-
-@pytest.fixture
-async def transport() -> AsyncIterator[MemoryTransport]:
-    async with MemoryTransport() as transport:
-        for stream in default_streams("gbe", NotifyConfig()):
-            await transport.ensure_stream(stream)
-        yield transport
 
 
 async def told(transport: MemoryTransport, what: str) -> list[Lifecycle]:
