@@ -10,13 +10,16 @@ from typing import Any, Final, Self, TypeVar
 import msgspec
 
 from gbe.config import Settings, load
-from gbe.connect import Connections, event_registry
+from gbe.connect import Connections, event_registry, job_client
 from gbe.durations import parse_duration
 from gbe.errors import ConfigError, InvalidTaskError
 from gbe.events.domains import EventMethods
 from gbe.events.handlers import EventHandler, HandlerOptions
 from gbe.events.publisher import EventPublisher
 from gbe.events.worker import EventObserver, EventWorker
+from gbe.graph.definition import JobDefinition, parse_definition
+from gbe.graph.record import JobRecord
+from gbe.jobs.client import JobClient
 from gbe.lifecycle.backoff import Backoff
 from gbe.lifecycle.names import Priority
 from gbe.schemas.events.registry import EventRegistry
@@ -130,6 +133,7 @@ class App:
         self._settings, self._backend, self._overrides = settings, backend, overrides
         self.functions: dict[str, TaskFunction] = {}
         self.handlers: list[EventHandler] = []
+        self.job_types: dict[str, JobDefinition] = {}
         self.events = AppEvents(self)
         self._client: TaskClient | None = None
         self._stack = AsyncExitStack()
@@ -276,6 +280,41 @@ class App:
         client = await self.client()
         record = await client.get(task_id, task_type)
         return Task(client, record, self.functions.get(record.task_type))
+
+    # -- jobs
+
+    def job(self, name: str, tasks: Mapping[str, Mapping[str, Any]], **settings: object) -> JobDefinition:
+        """Define a job type for this program's ``start_job``; ``gbe jobs define`` stores one for all.
+
+        Args:
+            name: of the type.
+            tasks: by name, as in the configuration: ``{"fetch": {}, "load": {"input_from": {"rows": "fetch"}}}``.
+            settings: ``params``, ``timeout``, ``retention``.
+
+        Raises:
+            InvalidJobError: the text names the key and the fix.
+        """
+        definition = parse_definition(name, {"tasks": tasks, **settings})
+        self.job_types[name] = definition
+        return definition
+
+    async def start_job(self, job_type: str, *, idempotency_key: str | None = None, **params: object) -> JobRecord:
+        """Start a job: once this returns it is stored, and an orchestrator will advance it.
+
+        Raises:
+            UnknownJobTypeError, InvalidJobError: nothing was written.
+            StateUnavailableError: no answer; with an ``idempotency_key`` a repetition is safe.
+        """
+        return await (await self.jobs()).start(job_type, params, idempotency_key=idempotency_key)
+
+    async def jobs(self) -> JobClient:
+        """The client of jobs, connected: looks at them, waits for their ends, cancels and retries them."""
+        client = await self.client()
+        if self._backend is not None and self._settings is None:
+            return JobClient(client.backend, client.types, self.job_types)
+        jobs = job_client(self.settings, client)
+        jobs.configured = {**jobs.configured, **self.job_types}
+        return jobs
 
     async def client(self) -> TaskClient:
         """The client behind all this, connected."""

@@ -20,8 +20,10 @@ import yaml
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.postgres.config import is_postgres_url
 from gbe.durations import parse_duration
-from gbe.errors import ConfigError, InvalidScheduleError, InvalidSubjectError
+from gbe.errors import ConfigError, InvalidJobError, InvalidScheduleError, InvalidSubjectError
+from gbe.graph.definition import parse_definition
 from gbe.http.config import HttpConfig
+from gbe.jobs.config import OrchestratorConfig
 from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
@@ -41,7 +43,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper", "scheduler", "deadletters", "archiver")
+ROLES: Final = ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -159,9 +161,9 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper", "scheduler", "deadletters", "archiver"),
+        ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver"),
         "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
-        "`deadletters` lists failures, `archiver` fills the archive.",
+        "`orchestrator` advances jobs, `deadletters` lists failures, `archiver` fills the archive.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -326,6 +328,15 @@ KEYS: Final[tuple[Key, ...]] = (
         },
     ),
     *_section(
+        "orchestrator",
+        OrchestratorConfig,
+        {
+            "concurrency": ("integer", "Jobs that one process advances at a time."),
+            "interval": ("duration", "Time between two looks at jobs whose signal may be lost."),
+            "patience": ("duration", "How long a job may go without a signal before its tasks are looked at."),
+        },
+    ),
+    *_section(
         "archive",
         ArchiveConfig,
         {
@@ -405,7 +416,7 @@ KEYS: Final[tuple[Key, ...]] = (
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
-_TABLES: Final = ("streams", "tasks", "schedules", "events")
+_TABLES: Final = ("streams", "tasks", "jobs", "schedules", "events")
 """Keys of the file alone, with entries that users name."""
 
 _STREAM_KEYS: Final[dict[str, str]] = {
@@ -479,6 +490,9 @@ class Settings:
     sweeper: SweeperConfig
     schedules: Mapping[str, Mapping[str, Any]]
     scheduler: SchedulerConfig
+    jobs: Mapping[str, Mapping[str, Any]]
+    """Definitions as JSON values, by job type; each is checked."""
+    orchestrator: OrchestratorConfig
     archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
@@ -553,6 +567,7 @@ class _InFile:
     tasks: Mapping[str, Mapping[str, object]]
     schedules: Mapping[str, Mapping[str, Any]]
     events: Mapping[str, str | None]
+    jobs: Mapping[str, Mapping[str, Any]]
 
 
 def _read_file(file: Path | None) -> _InFile:
@@ -561,6 +576,7 @@ def _read_file(file: Path | None) -> _InFile:
     tasks: Mapping[str, Mapping[str, object]] = {}
     schedules: Mapping[str, Mapping[str, Any]] = {}
     events: Mapping[str, str | None] = {}
+    jobs: Mapping[str, Mapping[str, Any]] = {}
     for name, (value, source) in _from_file(file).items():
         if value is None:  # a key without a value is not given
             continue
@@ -570,11 +586,13 @@ def _read_file(file: Path | None) -> _InFile:
             tasks = _task_tables(value, source)
         elif name == "schedules":
             schedules = _schedule_tables(value, source)
+        elif name == "jobs":
+            jobs = _job_tables(value, source)
         elif name == "events":
             events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    return _InFile(values, streams, tasks, schedules, events)
+    return _InFile(values, streams, tasks, schedules, events, jobs)
 
 
 def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
@@ -682,6 +700,19 @@ def _schedule_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]
     return tables
 
 
+def _job_tables(value: object, source: str) -> dict[str, Mapping[str, Any]]:
+    """The job types of the file, by name; each is checked here, and kept as JSON would hold it."""
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{source}: jobs: expected job types by name, each with its tasks")
+    tables: dict[str, Mapping[str, Any]] = {}
+    for name, document in value.items():
+        try:
+            tables[str(name)] = msgspec.json.decode(parse_definition(name, document).to_json())
+        except InvalidJobError as exc:
+            raise ConfigError(f"{source}: {exc}") from None
+    return tables
+
+
 def _event_table(value: object, source: str) -> dict[str, str | None]:
     """The events of the file: pattern to ``MODULE:TYPE``, or to nothing for events of any shape."""
     if not isinstance(value, Mapping):
@@ -752,6 +783,8 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         sweeper=SweeperConfig(**section("sweeper")),
         schedules=in_file.schedules,
         scheduler=SchedulerConfig(**section("scheduler")),
+        jobs=in_file.jobs,
+        orchestrator=OrchestratorConfig(**section("orchestrator")),
         archive=ArchiveConfig(**section("archive")),
         values=values,
         file=file,

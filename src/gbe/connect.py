@@ -17,7 +17,9 @@ from gbe.deadletters.names import LetterNames
 from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
 from gbe.events.publisher import EventPublisher
+from gbe.graph.definition import parse_definition
 from gbe.imports import imported
+from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
@@ -231,11 +233,19 @@ async def open_dead_letters(settings: Settings) -> AsyncIterator[DeadLetters]:
             await tasks.close()
 
 
+def job_client(settings: Settings, tasks: TaskClient) -> JobClient:
+    """A client of jobs beside one of tasks, which stays its caller's."""
+    definitions = {name: parse_definition(name, document) for name, document in settings.jobs.items()}
+    return JobClient(tasks.backend, tasks.types, definitions)
+
+
 def schedule_client(settings: Settings, tasks: TaskClient, observer: ScheduleObserver | None = None) -> ScheduleClient:
     """A client of schedules beside one of tasks, which stays its caller's."""
     backend = tasks.backend
     names = ScheduleNames(settings.namespace)
-    return ScheduleClient(backend.state, names, TargetStarter(tasks), backend.clock, observer)
+    return ScheduleClient(
+        backend.state, names, TargetStarter(tasks, job_client(settings, tasks)), backend.clock, observer
+    )
 
 
 def archive_folder(settings: Settings) -> str:

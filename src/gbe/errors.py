@@ -42,6 +42,10 @@ GbeError
 │   ├── UnknownTaskTypeError           no worker, configuration or program has registered that type
 │   ├── InvalidTaskError               a parameter or option that cannot be; names the field; nothing was written
 │   ├── TaskNotFoundError              never submitted, or its retention is over
+│   ├── InvalidJobError                a job's definition or parameters; names the key (an InvalidTaskError)
+│   ├── UnknownJobTypeError            nobody has defined that job type (an UnknownTaskTypeError)
+│   ├── JobNotFoundError               never started, or its retention is over (a TaskNotFoundError)
+│   ├── IllegalJobTransitionError      the job's state does not allow it (an IllegalTransitionError)
 │   ├── IllegalTransitionError         the task's state does not allow it; the text names both
 │   ├── TaskFailedError                what ``result`` raises for a task that failed
 │   └── TaskCancelledError             what ``result`` raises for a task that was cancelled
@@ -343,6 +347,38 @@ class TaskCancelledError(TaskError):
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
         super().__init__(f"task {task_id} was cancelled")
+
+
+class InvalidJobError(InvalidTaskError):
+    """A definition of a job, or a job's parameters, cannot be what they were given as. Nothing was written."""
+
+
+class UnknownJobTypeError(UnknownTaskTypeError):
+    """Nobody has defined that job type."""
+
+    def __init__(self, job_type: str) -> None:
+        TaskError.__init__(
+            self,
+            f"unknown job type {job_type[:80]!r}: define it in the configuration (jobs:), with gbe jobs define, "
+            "or with App.job",
+        )
+        self.job_type = job_type
+
+
+class JobNotFoundError(TaskNotFoundError):
+    """There is no job with that id."""
+
+    def __init__(self, job_id: str) -> None:
+        TaskError.__init__(self, f"there is no job {job_id[:80]!r}: it was never started, or its retention is over")
+        self.job_id = job_id
+
+
+class IllegalJobTransitionError(IllegalTransitionError):
+    """A job cannot go that way from where it is."""
+
+    def __init__(self, state: str, event: str, job_id: str) -> None:
+        TaskError.__init__(self, f"job {job_id} is {state}: {event} is not possible")
+        self.state, self.event, self.job_id = state, event, job_id
 
 
 class DeadLetterError(GbeError):

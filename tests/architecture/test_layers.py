@@ -20,11 +20,12 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
+    frozenset({"graph"}),  # the rules of jobs of many tasks: pure
     frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
     frozenset({"state"}),
     frozenset({"objects"}),
-    frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters"}),
+    frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters", "jobs"}),
     frozenset({"metrics", "logs"}),
     frozenset({"starters"}),  # what schedules start: the one place that knows both
     frozenset({"http"}),
@@ -34,7 +35,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"app"}),
     frozenset({"cli", "testing"}),
 )
-DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters"})
+DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters", "jobs"})
 ENGINES: Final = {  # the client library of an engine is seen by its own back ends only
     "nats": ("gbe.transport.nats", "gbe.state.nats"),
     "redis": ("gbe.redis",),

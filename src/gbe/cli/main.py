@@ -12,6 +12,7 @@ import gbe
 from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.event_commands import events_app
+from gbe.cli.job_commands import jobs_app, orchestrator
 from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
@@ -29,9 +30,11 @@ app.add_typer(config_app)
 app.add_typer(tasks_app)
 app.add_typer(deadletters_app)
 app.add_typer(schedules_app)
+app.add_typer(jobs_app)
 app.add_typer(events_app)
 app.command()(worker)
 app.command()(sweeper)
+app.command()(orchestrator)
 app.add_typer(archive_app)
 app.add_typer(streams_app)
 app.command()(archiver)

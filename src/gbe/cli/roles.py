@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import archiver, indexer, open_backend, retention
+from gbe.connect import archiver, indexer, job_client, open_backend, retention
+from gbe.jobs.orchestrator import Orchestrator
 from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
@@ -50,13 +51,17 @@ async def _scheduler(settings: Settings, backend: Backend) -> None:
             backend.transport,
             backend.state,
             ScheduleNames(settings.namespace),
-            TargetStarter(tasks),
+            TargetStarter(tasks, job_client(settings, tasks)),
             settings.schedules,
             settings.scheduler,
             observer=ScheduleMetrics(),
         ).run()
     finally:
         await tasks.close()
+
+
+async def _orchestrator(settings: Settings, backend: Backend) -> None:
+    await Orchestrator(backend, settings.tasks, settings.orchestrator).run()
 
 
 async def _archiver(settings: Settings, backend: Backend) -> None:
@@ -66,6 +71,7 @@ async def _archiver(settings: Settings, backend: Backend) -> None:
 BACKGROUND: Final[Mapping[str, Role]] = {
     "sweeper": _sweeper,
     "scheduler": _scheduler,
+    "orchestrator": _orchestrator,
     "deadletters": _deadletters,
     "archiver": _archiver,
 }

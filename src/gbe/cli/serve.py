@@ -22,6 +22,7 @@ from gbe.connect import (
     dead_letters,
     ensure_streams,
     event_registry,
+    job_client,
     open_transport,
     schedule_client,
     streams_of,
@@ -163,6 +164,7 @@ async def _serve_http(
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
+            jobs=None if tasks is None else job_client(settings, tasks),
             events=event_registry(settings.events),
             streams=streams_of(settings, transport, store),
         )

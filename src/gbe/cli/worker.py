@@ -19,6 +19,7 @@ from gbe.config import Settings
 from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
 from gbe.imports import imported
+from gbe.jobs.orchestrator import Orchestrator
 from gbe.metrics import EventMetrics, SweepMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.sweeper.sweeper import Sweeper
 from gbe.tasks.config import WorkerConfig
@@ -156,6 +157,26 @@ def supervise(arguments: list[str], processes: int, grace: float, metrics_at: st
             child.kill()
             codes.append(child.wait())
     return 0 if all(code in (0, -signal.SIGTERM) for code in codes) else 1
+
+
+def orchestrate(settings: Settings) -> None:
+    """Run an orchestrator alone until SIGTERM or Ctrl-C."""
+    logs.configure(settings.log)
+    run(_orchestrate(settings))
+
+
+async def _orchestrate(settings: Settings) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop, _STOP_SIGNALS)
+    async with Connections(settings) as connections:
+        backend = connections.backend
+        orchestrator = Orchestrator(backend, settings.tasks, settings.orchestrator)
+        print(f"gbe {gbe.__version__} orchestrator; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
+        async with (
+            in_background(follow_file(settings, stop), "gbe.configuration"),
+            announced(backend.transport, settings.namespace, "orchestrator"),
+        ):
+            await until_stopped(orchestrator.run(), stop)
 
 
 def sweep(settings: Settings) -> None:

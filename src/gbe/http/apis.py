@@ -10,10 +10,12 @@ from gbe.http.audit import Auditor
 from gbe.http.deadletters import deadletter_endpoints
 from gbe.http.events import event_endpoints
 from gbe.http.events_read import event_read_endpoints, event_sockets
+from gbe.http.jobs import job_endpoints
 from gbe.http.open_streams import OpenStreams
 from gbe.http.openapi import Part, document
 from gbe.http.openapi_deadletters import deadletter_part
 from gbe.http.openapi_events import event_part
+from gbe.http.openapi_jobs import job_part
 from gbe.http.openapi_schedules import schedule_part
 from gbe.http.openapi_streams import stream_part
 from gbe.http.openapi_tasks import task_part
@@ -37,6 +39,9 @@ def apis(services: Services, streams: OpenStreams) -> App:
     if services.schedules is not None:
         endpoints += schedule_endpoints(services.schedules, auditor)
         parts.append(schedule_part())
+    if services.jobs is not None:
+        endpoints += job_endpoints(services.jobs)
+        parts.append(job_part())
     endpoints += event_endpoints(services.events)
     reader = EventReader(services.transport, services.events.names)
     endpoints += event_read_endpoints(reader, streams, services.http)

@@ -31,6 +31,7 @@ from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
+from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
@@ -160,6 +161,7 @@ def build_application(
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
+    jobs: JobClient | None = None,
     events: EventRegistry | None = None,
     streams: Streams | None = None,
 ) -> Application:
@@ -168,7 +170,7 @@ def build_application(
     Args:
         exempt: networks that the request and message limits do not concern, host names looked up already.
         events: schemas behind ``/v1/events``; those of gbe by default.
-        tasks, schedules, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
+        tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -185,6 +187,7 @@ def build_application(
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,
+            jobs=jobs,
             events=publisher,
             streams=streams,
             refusals=Refusals(publisher),

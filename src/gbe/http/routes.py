@@ -47,6 +47,8 @@ API_PATHS: Final = (
     "/v1/tasks",
     "/v1/task-types",
     "/v1/schedules",
+    "/v1/jobs",
+    "/v1/job-types",
     "/v1/deadletters",
     "/v1/events/",
     "/v1/streams",

@@ -7,6 +7,7 @@ from gbe.deadletters.letters import DeadLetters
 from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
 from gbe.http.refusals import Refusals
+from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -33,6 +34,7 @@ class Services:
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None
+    jobs: JobClient | None = None
     streams: Streams | None = None
     started: float = field(default_factory=time.time)
 

@@ -120,7 +120,7 @@ class StateConfig:
     """
 
     bucket: str = "gbe-state"
-    indexes: tuple[str, ...] = ("timeout_at", "fire_at")
+    indexes: tuple[str, ...] = ("timeout_at", "fire_at", "look_at")
     max_record_size: int = 256 * 1024
 
     def __post_init__(self) -> None:

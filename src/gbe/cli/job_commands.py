@@ -1,0 +1,143 @@
+"""The options of ``gbe jobs …`` and ``gbe orchestrator``; what they do is loaded when they are called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
+
+jobs_app = typer.Typer(name="jobs", help="Define, start, watch and repair jobs of many tasks.", no_args_is_help=True)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="YAML: job types by name.", show_default=False)]
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Id of a job.", show_default=False)]
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of jobs.", show_default=False)]
+
+
+def orchestrator(
+    config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None
+) -> None:
+    """Advance jobs; `gbe serve` does so too, and any number may run."""
+    from gbe.cli.worker import orchestrate
+
+    orchestrate(load_settings(config, data_dir, transport))
+
+
+@jobs_app.command("define")
+def jobs_define(
+    file: FileArgument,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Store the job types of a file; jobs that are started from now on follow them."""
+    from gbe.cli.jobs import define
+
+    define(load_settings(config, data_dir, transport), file)
+
+
+@jobs_app.command("validate")
+def jobs_validate(file: FileArgument) -> None:
+    """Check the job types of a file; nothing is stored, and no engine is needed."""
+    from gbe.cli.jobs import validate
+
+    validate(file)
+
+
+@jobs_app.command("start")
+def jobs_start(
+    job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type.", show_default=False)],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Parameters; a value may be JSON.")
+    ] = None,
+    params: Annotated[str | None, typer.Option(metavar="JSON", help="Parameters as an object; `-` reads them.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(metavar="KEY", help="The same key is the same job.")] = None,
+    wait: Annotated[str | None, typer.Option(metavar="DURATION", help="Wait for its end.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Start a job; prints its id."""
+    from gbe.cli.jobs import start
+    from gbe.cli.tasks import parse_params
+    from gbe.durations import parse_duration
+    from gbe.errors import ConfigError
+
+    try:
+        seconds = None if wait is None else parse_duration(wait)
+    except ValueError as exc:
+        raise ConfigError(f"--wait is {wait!r}; expected {exc}") from None
+    settings = load_settings(config, data_dir, transport)
+    start(settings, job_type, parse_params(words or [], params), idempotency_key, seconds, json=json)
+
+
+@jobs_app.command("list")
+def jobs_list(
+    job_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Jobs of this type.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help="Jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="At most so many.")] = 100,
+    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.")] = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """List jobs, the newest first."""
+    from gbe.cli.jobs import list_jobs
+
+    list_jobs(load_settings(config, data_dir, transport), job_type, state, limit, cursor, json=json)
+
+
+@jobs_app.command("show")
+def jobs_show(
+    job_id: IdArgument,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Show where each task of a job is."""
+    from gbe.cli.jobs import show
+
+    show(load_settings(config, data_dir, transport), job_id, json=json)
+
+
+@jobs_app.command("cancel")
+def jobs_cancel(
+    ids: IdsArgument,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "cancelled",
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Cancel jobs; their tasks are stopped, and nothing is undone."""
+    from gbe.cli.jobs import cancel
+
+    cancel(load_settings(config, data_dir, transport), ids, reason)
+
+
+@jobs_app.command("retry")
+def jobs_retry(
+    ids: IdsArgument,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Give failed or cancelled jobs another run; what succeeded is kept."""
+    from gbe.cli.jobs import retry
+
+    retry(load_settings(config, data_dir, transport), ids)
+
+
+@jobs_app.command("graph")
+def jobs_graph(
+    what: Annotated[str, typer.Argument(metavar="TYPE|ID", help="A job type, or a job.", show_default=False)],
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Write the graph as Mermaid; of a job with the state of each task."""
+    from gbe.cli.jobs import graph
+
+    graph(load_settings(config, data_dir, transport), what)

@@ -1,0 +1,115 @@
+"""How a job goes on: what may start, what is left out, whether it fails or has ended. Pure rules over a record.
+
+- A task may start once all that it depends on have ended. One that follows a skipped task is skipped too, unless it
+  has a condition of its own, which then decides.
+- A task that failed fails the job, unless its policy is ``continue``: then those behind it go on without its result.
+- A job that fails starts nothing more, stops what runs, and then undoes what its tasks say how to undo, the last one
+  first. ``cancel`` stops what runs, and undoes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from gbe.graph.definition import JobDefinition
+from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
+
+_ENDED = frozenset("cfkx")
+_BAD = frozenset({ChunkCode.BROKEN, ChunkCode.FAILED})
+
+
+def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
+    """Tasks that wait for nothing any more; those that are skipped with what they follow are marked on the way."""
+    if job.state is not JobState.RUNNING:
+        return
+    nodes, numbers = definition.nodes, definition.numbers
+    for number in definition.order:
+        if job.nodes[number] != Code.WAITING.value:
+            continue
+        before = nodes[number].depends_on
+        if not all(job.nodes[numbers[name]] in _ENDED for name in before):
+            continue
+        if nodes[number].when is None and any(job.nodes[numbers[name]] == Code.SKIPPED.value for name in before):
+            job.set(number, Code.SKIPPED)
+            continue
+        yield number
+
+
+def settle_fan_outs(job: JobRecord) -> None:
+    """A fan-out has ended once all its chunks have; one failed item fails its job, unless the policy says otherwise."""
+    for number, codes in job.chunks.items():
+        if job.code(number) not in OPEN:
+            continue
+        if not set(codes) - {ChunkCode.COMPLETED, ChunkCode.FAILED}:
+            job.set(number, Code.FAILED if ChunkCode.FAILED in codes else Code.COMPLETED)
+        elif not TO_SUBMIT & set(codes):
+            job.set(number, Code.RUNNING)
+
+
+def failure(definition: JobDefinition, job: JobRecord) -> int | None:
+    """A task whose failure fails the job; ``None`` if there is none."""
+    if Code.FAILED.value not in job.nodes and not any(_BAD & set(codes) for codes in job.chunks.values()):
+        return None
+    for number, node in enumerate(definition.nodes):
+        if node.on_failure == "continue":
+            continue
+        codes = job.chunks.get(number, "")
+        if job.nodes[number] == Code.FAILED.value or _BAD & set(codes):
+            return number
+    return None
+
+
+def begin_to_fail(job: JobRecord, error: str) -> None:
+    """Start nothing more."""
+    job.state, job.error = JobState.FAILING, error[:4_000]
+    job.nodes = job.nodes.replace(Code.WAITING.value, Code.CANCELLED.value)
+
+
+def is_open(job: JobRecord) -> bool:
+    """Whether a task of it may still run."""
+    return Code.STARTING.value in job.nodes or Code.RUNNING.value in job.nodes
+
+
+def next_undo(definition: JobDefinition, job: JobRecord) -> int | None:
+    """What is to be undone next: the last that was done. ``None``: nothing (more), or one is under way."""
+    if any(code in (Code.STARTING.value, Code.RUNNING.value) for code in job.undo):
+        return None
+    for number in reversed(definition.order):
+        node = definition.nodes[number]
+        if node.compensate is None or job.undo[number] != NOT_UNDONE:
+            continue
+        if job.code(number) in (Code.COMPLETED, Code.FAILED) and job.runs[number]:
+            return number
+    return None
+
+
+def is_undoing(job: JobRecord) -> bool:
+    """Whether something is being undone."""
+    return Code.STARTING.value in job.undo or Code.RUNNING.value in job.undo
+
+
+def finished(job: JobRecord) -> bool:
+    """Whether no task waits or runs."""
+    return all(code in _ENDED for code in job.nodes)
+
+
+def restart(definition: JobDefinition, job: JobRecord) -> None:
+    """Another run: what succeeded is kept, what failed, was stopped or was left out waits again."""
+    job.run, job.state, job.error, job.finished_at = job.run + 1, JobState.RUNNING, None, None
+    undone = {number for number, code in enumerate(job.undo) if code != NOT_UNDONE}
+    again: set[int] = set()
+    for number in definition.order:
+        depends = {definition.numbers[name] for name in definition.nodes[number].depends_on}
+        is_settled = job.code(number) in (Code.COMPLETED, Code.SKIPPED)
+        if is_settled and number not in undone and not depends & again:
+            continue
+        again.add(number)
+        job.set(number, Code.WAITING)
+        job.errors.pop(number, None)
+        if depends & again or number in undone:  # its items may be others now: all of them anew
+            job.chunks.pop(number, None)
+            job.sizes.pop(number, None)
+    job.undo = NOT_UNDONE * len(job.nodes)
+
+
+def counts(job: JobRecord) -> Mapping[str, int]:
+    """How many tasks are where, by word."""
+    return {code.word: job.nodes.count(code.value) for code in Code if code.value in job.nodes}

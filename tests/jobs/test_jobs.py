@@ -1,0 +1,170 @@
+"""Jobs of many tasks, from their start to their end, on every back end."""
+
+from collections import Counter
+
+import pytest
+from tests.jobs.conftest import Bench
+from tests.waiting import PATIENCE, eventually
+
+from gbe.errors import IllegalJobTransitionError
+from gbe.graph.record import JobState
+from gbe.schemas.jobs import decode_event
+
+DIAMOND = {
+    "fetch": {"task": "fetch", "input_from": {"count": "params.count"}},
+    "double": {"for_each": "fetch", "input_from": {"number": "item", "index": "index"}, "max_retries": 3},
+    "audit": {"depends_on": "fetch", "when": "len(fetch) > 1000"},
+    "total": {"input_from": {"numbers": "double"}, "when": "completed(double)"},
+}
+
+
+def register(bench: Bench) -> Counter[str]:
+    """The tasks of the jobs here; what is returned counts their calls."""
+    calls: Counter[str] = Counter()
+
+    @bench.app.task("fetch")
+    async def fetch(count: int) -> list[int]:
+        calls["fetch"] += 1
+        return list(range(count))
+
+    @bench.app.task("double", backoff_base="10ms")
+    async def double(number: int, index: int) -> int:
+        calls[f"double {index}"] += 1
+        if index == 3 and calls["double 3"] < 3:
+            raise RuntimeError("not yet")
+        return 2 * number
+
+    @bench.app.task("audit")
+    async def audit() -> None:
+        calls["audit"] += 1
+
+    @bench.app.task("total")
+    async def total(numbers: list[int]) -> int:
+        calls["total"] += 1
+        return sum(numbers)
+
+    @bench.app.task("break", max_retries=0)
+    async def break_() -> None:
+        calls["break"] += 1
+        if not calls["mended"]:
+            raise RuntimeError("broken")
+
+    @bench.app.task("undo")
+    async def undo(job: str, task: str, result: object) -> None:
+        calls[f"undo {task} {result}"] += 1
+
+    @bench.app.task("wait", step_timeout="60s")
+    async def wait() -> None:
+        calls["wait"] += 1
+        await eventually(lambda: calls["go"], "told to go on", within=60)
+
+    return calls
+
+
+async def test_a_diamond_with_a_fan_out_runs_every_task_once(bench: Bench) -> None:
+    """One item fails twice before it succeeds; the fan-in sees every result; what a condition leaves out is skipped."""
+    calls = register(bench)
+    await bench.working()
+    async with bench.orchestrating(), bench.orchestrating():
+        job = await bench.start(DIAMOND, {"count": 20})
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert done.state is JobState.COMPLETED
+    assert await bench.words(job.job_id) == {
+        "fetch": "completed", "double": "completed", "audit": "skipped", "total": "completed",
+    }  # fmt: skip
+    expected = {"fetch": 1, "total": 1, **{f"double {index}": 3 if index == 3 else 1 for index in range(20)}}
+    assert calls == expected
+    records = [record async for record in (await bench.app.client()).store.scan("total")]
+    assert [(record.job_id, record.result) for record in records] == [(job.job_id, b"380")]
+    names = bench.jobs.store.names
+
+    async def ended() -> list[str]:
+        transport = (await bench.app.client()).backend.transport
+        found = [await transport.read(names.event("job", word)) for word in ("created", "completed")]
+        return [decode_event(message.envelope.payload).state for page in found for message in page]
+
+    assert await eventually(ended, "told of its life") == ["created", "completed"]
+
+
+async def test_a_job_fails_and_its_retry_keeps_what_succeeded(bench: Bench) -> None:
+    """What was done is undone, the last first; another run repeats what was undone and what failed, and no more."""
+    calls = register(bench)
+    await bench.working()
+    tasks = {
+        "fetch": {"params": {"count": 2}},
+        "double": {"for_each": "fetch", "input_from": {"number": "item", "index": "index"}, "compensate": "undo"},
+        "late": {"task": "break", "depends_on": "double"},
+        "total": {"depends_on": "late", "input_from": {"numbers": "double"}},
+    }
+    async with bench.orchestrating():
+        job = await bench.start(tasks)
+        failed = await bench.jobs.wait(job.job_id, PATIENCE)
+        assert failed.state is JobState.FAILED
+        assert failed.error is not None
+        assert "task late: " in failed.error
+        assert calls["undo double [0, 2]"] == 1
+        assert (await bench.words(job.job_id))["total"] == "cancelled"
+        calls["mended"] = 1
+
+        async def retried() -> bool:
+            try:
+                await bench.jobs.retry(job.job_id)
+            except IllegalJobTransitionError:  # its end is not wound up yet
+                return False
+            return True
+
+        await eventually(retried, "retried")
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert (done.state, done.run) == (JobState.COMPLETED, 2)
+    assert (calls["fetch"], calls["double 0"], calls["break"], calls["total"]) == (1, 2, 2, 1)
+
+
+async def test_a_failure_may_be_passed_over(bench: Bench) -> None:
+    """With ``continue`` the others go on, and a condition can ask."""
+    calls = register(bench)
+    await bench.working()
+    tasks = {
+        "break": {"on_failure": "continue"},
+        "audit": {"when": "failed(break)"},
+        "items": {"task": "total", "for_each": [[1], ["x"], [2]], "input_from": {"numbers": "item"},
+                  "on_failure": "continue", "max_retries": 0},
+        "fetch": {"depends_on": "items", "params": {"count": 1}},
+    }  # fmt: skip
+    async with bench.orchestrating():
+        job = await bench.start(tasks)
+        assert (await bench.jobs.wait(job.job_id, PATIENCE)).state is JobState.COMPLETED
+    words = await bench.words(job.job_id)
+    assert words == {"break": "failed", "audit": "completed", "items": "failed", "fetch": "completed"}
+    assert (calls["audit"], calls["fetch"]) == (1, 1)
+
+
+async def test_cancelling_a_job_stops_its_tasks(bench: Bench) -> None:
+    """What runs is cancelled, what waits never starts."""
+    calls = register(bench)
+    await bench.working()
+    async with bench.orchestrating():
+        job = await bench.start({"wait": {}, "audit": {"depends_on": "wait"}})
+        await eventually(lambda: calls["wait"], "the first task runs")
+        await bench.jobs.cancel(job.job_id, "changed my mind")
+
+        async def wound_up() -> bool:
+            return (await bench.jobs.get(job.job_id)).look_at is None
+
+        await eventually(wound_up, "its tasks are stopped")
+    assert await bench.words(job.job_id) == {"wait": "cancelled", "audit": "cancelled"}
+    records = [record async for record in (await bench.app.client()).store.scan("wait")]
+    assert [record.state.value for record in records] == ["cancelled"]
+    with pytest.raises(IllegalJobTransitionError):
+        await bench.jobs.cancel(job.job_id)
+
+
+async def test_what_a_task_cannot_be_given_fails_the_job_with_the_reference(bench: Bench) -> None:
+    """Nobody has to guess which."""
+    register(bench)
+    await bench.working()
+    async with bench.orchestrating():
+        job = await bench.start({"fetch": {"params": {"count": 1}}, "total": {"input_from": {"numbers": "fetch.7"}}})
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert done.state is JobState.FAILED
+    assert done.error is not None
+    assert "task total: input_from.numbers: fetch.7: fetch is a list of 1" in done.error

@@ -1,0 +1,64 @@
+"""How a job goes on, over random graphs, against an oracle that looks at the whole graph at once."""
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gbe.graph import progress
+from gbe.graph.definition import JobDefinition, parse_definition
+from gbe.graph.record import NOT_UNDONE, Code, JobRecord
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[JobDefinition, set[int], set[int]]:
+    """A job of up to 30 tasks that go on after failures, those that will fail, and those that will be left out."""
+    count = draw(st.integers(1, 30))
+    tasks: dict[str, Any] = {}
+    for number in range(count):
+        earlier = draw(st.sets(st.integers(0, number - 1), max_size=4)) if number else set()
+        tasks[f"t{number}"] = {"depends_on": [f"t{each}" for each in sorted(earlier)], "on_failure": "continue"}
+    some = st.sets(st.integers(0, count - 1))
+    return parse_definition("random", {"tasks": tasks}), draw(some), draw(some)
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+@settings(max_examples=100, deadline=None)
+def test_every_task_runs_once_and_after_those_that_it_depends_on(
+    drawn: tuple[JobDefinition, set[int], set[int]], random: Any
+) -> None:
+    """In whatever order tasks end; what follows a skipped one is skipped."""
+    definition, fails, left_out = drawn
+    count = len(definition.nodes)
+    job = JobRecord(
+        job_id="x", job_type="random", nodes=Code.WAITING.value * count, runs=bytes(count), undo=NOT_UNDONE * count
+    )
+    started: list[int] = []
+    running: list[int] = []
+    while True:
+        for number in progress.ready(definition, job):
+            before = {job.nodes[definition.numbers[name]] for name in definition.nodes[number].depends_on}
+            assert before <= {Code.COMPLETED.value, Code.FAILED.value}
+            if number in left_out:
+                job.set(number, Code.SKIPPED)
+                continue
+            job.set(number, Code.RUNNING)
+            started.append(number)
+            running.append(number)
+        if not running:
+            break
+        number = running.pop(random.randrange(len(running)))
+        job.set(number, Code.FAILED if number in fails else Code.COMPLETED)
+        assert progress.failure(definition, job) is None
+    assert progress.finished(job)
+    assert len(started) == len(set(started))
+    assert job.nodes == oracle(definition, fails, left_out)
+
+
+def oracle(definition: JobDefinition, fails: set[int], left_out: set[int]) -> str:
+    """Where every task ends up."""
+    ends: list[str] = []
+    for number, node in enumerate(definition.nodes):
+        follows_skipped = any(ends[definition.numbers[name]] == "k" for name in node.depends_on)
+        ends.append("k" if number in left_out or follows_skipped else "f" if number in fails else "c")
+    return "".join(ends)
