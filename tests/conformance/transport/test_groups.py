@@ -58,7 +58,7 @@ async def test_a_stuck_member_keeps_little_from_the_others(
     other = await open_transport()
     async with transport.consume(subject, "g", options) as stuck:
         await publish_all(transport, subject, 60)
-        await first(aiter(stuck))
+        held = await first(aiter(stuck))
         seen: set[str] = set()
 
         async def handler(delivery: Delivery) -> None:
@@ -66,6 +66,7 @@ async def test_a_stuck_member_keeps_little_from_the_others(
 
         async with working(other, subject, "g", handler, options):
             await eventually(lambda: len(seen) >= 50, "the other member gets the rest", within=20)
+        await held.ack()  # or closing would wait for it
 
 
 async def test_groups_are_independent(transport: Transport, subject: str) -> None:
