@@ -1,10 +1,13 @@
 """Connections to Redis are cut, go silent or are slow, those for commands and those for wake-ups."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import uvloop
 from tests.faults.redis_faults import OPTIONS, Clients, answers, config_for, new_load, new_root
 from tests.proxy import TcpProxy
 from tests.redis_engines import RedisProcess
@@ -13,6 +16,11 @@ from tests.waiting import eventually, take
 
 from gbe.errors import PublishOutcomeUnknownError, TransportUnavailableError
 from gbe.ids import new_ulid
+from gbe.redis.config import Address, RedisConfig
+from gbe.redis.connection import connect
+from gbe.redis.errors import LinkLostError
+from gbe.redis.link import Link
+from gbe.redis.protocol import Reply, pack
 
 pytestmark = pytest.mark.fault
 
@@ -226,3 +234,45 @@ async def test_subscriptions_stand_again_after_every_cut(proxy: TcpProxy, client
             ids = await asyncio.gather(*(publisher.publish(subject, b"") for subject in subjects))
             seen = await take(aiter(tail), len(subjects))
             assert sorted(message.envelope.id for message in seen) == sorted(ids)
+
+
+def test_a_link_outlives_a_server_that_dies_while_it_writes(tmp_path: Path) -> None:
+    """On the loop of servers and workers: there a write to a socket that has failed a moment ago raises anything."""
+
+    async def ask(link: Link) -> Reply:
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(LinkLostError):
+                    return await link.send(pack("PING"))
+
+    async def scenario(engine: RedisProcess) -> None:
+        link = Link(RedisConfig(url=engine.url), Address("127.0.0.1", engine.port), lambda: None)
+        for _ in range(5):
+            assert await ask(link) == b"PONG"
+            killing = asyncio.create_task(asyncio.to_thread(engine.kill))
+            while not killing.done():
+                for _ in range(50):  # in steps of their own: each is a write
+                    link.send(pack("ECHO", b"x" * 2000)).add_done_callback(lambda future: future.exception())
+                    await asyncio.sleep(0)
+            await asyncio.to_thread(engine.start)
+        assert await ask(link) == b"PONG"
+        await link.close()
+
+    with RedisProcess(tmp_path) as engine, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(engine))
+
+
+def test_a_write_to_a_socket_that_is_gone_is_a_lost_link(tmp_path: Path) -> None:
+    """Also where its end has not been read yet; uvloop has an error of its own for that."""
+
+    async def scenario(engine: RedisProcess) -> None:
+        connection = await connect(RedisConfig(url=engine.url), Address("127.0.0.1", engine.port))
+        connection._writer.transport.abort()
+        for _ in range(10):  # until the loop has closed it
+            await asyncio.sleep(0)
+        with pytest.raises(LinkLostError):
+            connection.write(pack("PING"))
+        connection.abort()
+
+    with RedisProcess(tmp_path) as engine, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(engine))

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import hiredis
@@ -25,12 +26,14 @@ class PipelinedConnection(Connection):
         writer = self._writer
         if writer is None:
             raise LinkLostError("the connection is closed", sent=False)
-        writer.write(data)
+        with _lost_sockets_told():
+            writer.write(data)
 
     async def drain(self) -> None:
         """Wait while more is in memory than the socket's high-water mark."""
         if self._writer is not None:
-            await self._writer.drain()
+            with _lost_sockets_told():
+                await self._writer.drain()
 
     async def replies(self) -> AsyncIterator[list[Reply]]:
         """What the server says, in batches as they arrive, until it closes the connection."""
@@ -52,6 +55,15 @@ class PipelinedConnection(Connection):
 
 
 _NOTHING: Final = object()
+
+
+@contextmanager
+def _lost_sockets_told() -> Iterator[None]:
+    """uvloop says ``RuntimeError`` where a socket has failed a moment ago and its reader has yet to hear of it."""
+    try:
+        yield
+    except RuntimeError as exc:
+        raise LinkLostError(f"the connection is closed: {exc}", sent=False) from exc
 
 
 class PipelinedTlsConnection(PipelinedConnection, SSLConnection):

@@ -113,8 +113,9 @@ class Link:
             self._watchdog.cancel()
             connection.abort()
             writing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await writing
+            for result in await asyncio.gather(writing, return_exceptions=True):
+                if isinstance(result, Exception):  # whatever it is: this task must go on, or nobody connects again
+                    logger.error("writing to Redis failed", exc_info=result, extra={"address": str(self.address)})
             self._on_lost()
             self._fail(LinkLostError(f"Redis at {self.address}: {reason}", sent=True))
 
