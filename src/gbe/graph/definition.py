@@ -14,7 +14,7 @@ Every error names the source and the key, and says what would be accepted.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -99,6 +99,8 @@ class JobDefinition:
         document: what it was read from, as JSON values.
         order: numbers of the nodes, those that others depend on first.
         numbers: of the nodes, by name.
+        after: for each node the numbers of those that depend on it.
+        places: for each node its place in ``order``.
     """
 
     name: str
@@ -109,6 +111,8 @@ class JobDefinition:
     document: Mapping[str, Any]
     order: tuple[int, ...]
     numbers: Mapping[str, int]
+    after: tuple[tuple[int, ...], ...]
+    places: tuple[int, ...]
 
     @property
     def life(self) -> float:
@@ -157,6 +161,8 @@ def parse_definition(name: object, document: object, source: str = "") -> JobDef
         raise reader.error("tasks", "two tasks have the same name")
     for node in nodes:
         _check_links(reader, node, numbers)
+    after = _after(nodes, numbers)
+    order = _order(reader, nodes, numbers, after)
     return JobDefinition(
         name=str(name),
         nodes=nodes,
@@ -164,8 +170,10 @@ def parse_definition(name: object, document: object, source: str = "") -> JobDef
         timeout=reader.seconds("timeout", table.get("timeout"), 7 * 86_400.0),
         retention=reader.seconds("retention", table.get("retention"), 86_400.0),
         document=table,
-        order=_order(reader, nodes, numbers),
+        order=order,
         numbers=numbers,
+        after=after,
+        places=tuple(sorted(range(len(order)), key=order.__getitem__)),
     )
 
 
@@ -335,13 +343,19 @@ def _check_task(reader: _Reader, key: str, task: str | None, numbers: Mapping[st
     raise reader.error(key, f"there is no task {task[:60]!r} in this job; {hint}")
 
 
-def _order(reader: _Reader, nodes: tuple[Node, ...], numbers: Mapping[str, int]) -> tuple[int, ...]:
-    """Those that others depend on first; raises for a cycle, with the way round."""
-    missing = {number: len(node.depends_on) for number, node in enumerate(nodes)}
-    after: dict[int, list[int]] = {number: [] for number in missing}
+def _after(nodes: tuple[Node, ...], numbers: Mapping[str, int]) -> tuple[tuple[int, ...], ...]:
+    found: list[list[int]] = [[] for _ in nodes]
     for number, node in enumerate(nodes):
         for name in node.depends_on:
-            after[numbers[name]].append(number)
+            found[numbers[name]].append(number)
+    return tuple(map(tuple, found))
+
+
+def _order(
+    reader: _Reader, nodes: tuple[Node, ...], numbers: Mapping[str, int], after: Sequence[Sequence[int]]
+) -> tuple[int, ...]:
+    """Those that others depend on first; raises for a cycle, with the way round."""
+    missing = {number: len(node.depends_on) for number, node in enumerate(nodes)}
     order: list[int] = [number for number, count in missing.items() if not count]
     for number in order:  # grows while it is read
         for other in after[number]:

@@ -7,7 +7,8 @@
   first. ``cancel`` stops what runs, and undoes nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import heapify, heappop, heappush
 
 from gbe.graph.definition import JobDefinition
 from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
@@ -17,11 +18,15 @@ _BAD = frozenset({ChunkCode.BROKEN, ChunkCode.FAILED})
 
 
 def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
-    """Tasks that wait for nothing any more; those that are skipped with what they follow are marked on the way."""
+    """Tasks that wait for nothing any more; those that are skipped with what they follow are marked on the way.
+
+    Whoever takes one has put it elsewhere when it asks for the next. In a settled job only what follows a task that
+    was touched is looked at, so that a step costs the same in a long job.
+    """
     if job.state is not JobState.RUNNING:
         return
     nodes, numbers = definition.nodes, definition.numbers
-    for number in definition.order:
+    for number in _followers(definition, job) if job.settled else definition.order:
         if job.nodes[number] != Code.WAITING.value:
             continue
         before = nodes[number].depends_on
@@ -33,10 +38,31 @@ def ready(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
         yield number
 
 
+def _followers(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
+    """What depends on tasks that have ended since the job was read, and while this goes on.
+
+    In the order of the definition's ``order``: when one is looked at, all before it are decided, so once is enough.
+    """
+    ended = (number for number in job.touched if job.nodes[number] in _ENDED)
+    known = {other for number in ended for other in definition.after[number]}
+    places = [definition.places[number] for number in known]
+    heapify(places)
+    while places:
+        number = definition.order[heappop(places)]
+        yield number
+        if job.nodes[number] not in _ENDED:
+            continue
+        for other in definition.after[number]:
+            if other not in known:
+                known.add(other)
+                heappush(places, definition.places[other])
+
+
 def settle_fan_outs(job: JobRecord) -> None:
     """A fan-out has ended once all its chunks have; one failed item fails its job, unless the policy says otherwise."""
-    for number, codes in job.chunks.items():
-        if job.code(number) not in OPEN:
+    for number in _in_question(job, job.chunks):
+        codes = job.chunks.get(number)
+        if codes is None or job.code(number) not in OPEN:
             continue
         if not set(codes) - {ChunkCode.COMPLETED, ChunkCode.FAILED}:
             job.set(number, Code.FAILED if ChunkCode.FAILED in codes else Code.COMPLETED)
@@ -46,15 +72,28 @@ def settle_fan_outs(job: JobRecord) -> None:
 
 def failure(definition: JobDefinition, job: JobRecord) -> int | None:
     """A task whose failure fails the job; ``None`` if there is none."""
-    if Code.FAILED.value not in job.nodes and not any(_BAD & set(codes) for codes in job.chunks.values()):
-        return None
-    for number, node in enumerate(definition.nodes):
-        if node.on_failure == "continue":
+    for number in sorted(_in_question(job, range(len(definition.nodes)))):
+        if definition.nodes[number].on_failure == "continue":
             continue
         codes = job.chunks.get(number, "")
         if job.nodes[number] == Code.FAILED.value or _BAD & set(codes):
             return number
     return None
+
+
+def _in_question(job: JobRecord, numbers: Iterable[int]) -> list[int]:
+    return list(job.touched if job.settled else numbers)
+
+
+def settle(job: JobRecord) -> None:
+    """Everything that can start was started, and no failure is left that would fail the job."""
+    job.settled = 1
+    job.touched.clear()
+
+
+def has_more(job: JobRecord) -> bool:
+    """Whether a task has ended, or an item failed, since the job was settled."""
+    return any(job.nodes[number] in _ENDED or _BAD & set(job.chunks.get(number, "")) for number in job.touched)
 
 
 def begin_to_fail(job: JobRecord, error: str) -> None:
@@ -86,14 +125,24 @@ def is_undoing(job: JobRecord) -> bool:
     return Code.STARTING.value in job.undo or Code.RUNNING.value in job.undo
 
 
+def to_submit(job: JobRecord) -> list[int]:
+    """Tasks that are written down to be started, fan-outs with chunks to start among them."""
+    found = {number for number, codes in job.chunks.items() if TO_SUBMIT & set(codes) and job.code(number) in OPEN}
+    number = job.nodes.find(Code.STARTING.value)
+    while number >= 0:
+        found.add(number)
+        number = job.nodes.find(Code.STARTING.value, number + 1)
+    return sorted(found)
+
+
 def finished(job: JobRecord) -> bool:
     """Whether no task waits or runs."""
-    return all(code in _ENDED for code in job.nodes)
+    return Code.WAITING.value not in job.nodes and not is_open(job)
 
 
 def restart(definition: JobDefinition, job: JobRecord) -> None:
     """Another run: what succeeded is kept, what failed, was stopped or was left out waits again."""
-    job.run, job.state, job.error, job.finished_at = job.run + 1, JobState.RUNNING, None, None
+    job.run, job.state, job.error, job.finished_at, job.settled = job.run + 1, JobState.RUNNING, None, None, None
     undone = {number for number, code in enumerate(job.undo) if code != NOT_UNDONE}
     again: set[int] = set()
     for number in definition.order:

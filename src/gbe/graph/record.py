@@ -61,6 +61,9 @@ class ChunkCode(StrEnum):
 OPEN: Final = frozenset({Code.STARTING, Code.RUNNING})
 TO_SUBMIT: Final = frozenset({ChunkCode.FRESH, ChunkCode.STARTING})
 NOT_UNDONE: Final = "-"
+MAX_ERRORS: Final = 64
+MAX_ERROR: Final = 500
+"""Characters. With ``MAX_ERRORS`` it keeps the record of the largest job below what a state store takes, 256 KiB."""
 _CODES: Final = {code.value: code for code in Code}
 _CHUNKS: Final = msgspec.json.Decoder(dict[str, str])
 
@@ -79,7 +82,10 @@ class JobRecord:
         undo: a code for each task's undoing; ``-`` if there is none.
         chunks: of each fan-out that has started, by the task's number: a code for each chunk.
         sizes: how many items each fan-out has.
-        errors: what went wrong outside of a task's own record, by the task's number.
+        errors: what went wrong outside of a task's own record, by the task's number; the last ``MAX_ERRORS``.
+        settled: 1 if no waiting task could start when this was written, and no failure was left to be judged: what is
+            next then depends on what has changed since, and not on the whole job.
+        touched: numbers of the tasks, and of the fan-outs with chunks, that changed since it was read; not stored.
     """
 
     job_id: str
@@ -102,6 +108,8 @@ class JobRecord:
     error: str | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    settled: int | None = None
+    touched: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def code(self, number: int) -> Code:
         """Where a task is."""
@@ -110,6 +118,21 @@ class JobRecord:
     def set(self, number: int, code: Code) -> None:
         """Put a task there."""
         self.nodes = f"{self.nodes[:number]}{code.value}{self.nodes[number + 1 :]}"
+        self.touched.add(number)
+
+    def set_chunk(self, number: int, chunk: int, code: ChunkCode) -> None:
+        """How far a chunk of a fan-out is."""
+        codes = self.chunks[number]
+        self.chunks[number] = f"{codes[:chunk]}{code.value}{codes[chunk + 1 :]}"
+        self.touched.add(number)
+
+    def note_error(self, number: int, text: str) -> None:
+        """What went wrong with a task, unless that is known. A record has room for some; the rest is in the tasks'."""
+        if number in self.errors:
+            return
+        if len(self.errors) >= MAX_ERRORS:
+            del self.errors[next(iter(self.errors))]
+        self.errors[number] = _printable(text, MAX_ERROR)
 
     def set_run(self, number: int, run: int) -> None:
         """A task is started in this run."""
@@ -121,18 +144,19 @@ class JobRecord:
 
     def copy(self) -> "JobRecord":
         """One to change."""
-        return dataclasses.replace(self, chunks=dict(self.chunks), sizes=dict(self.sizes), errors=dict(self.errors))
+        return dataclasses.replace(
+            self, chunks=dict(self.chunks), sizes=dict(self.sizes), errors=dict(self.errors), touched=set()
+        )
 
     def to_fields(self) -> dict[str, bytes]:
         """As the state store holds it."""
-        return {name: value for name, value in self.to_changes().items() if value is not None}
+        encoded = ((name, _encode(kind, getattr(self, name))) for name, kind in _FIELDS.items())
+        return {name: value for name, value in encoded if value is not None}
 
-    def to_changes(self) -> dict[str, bytes | None]:
-        """The same as changes: what is not there is removed."""
-        changes: dict[str, bytes | None] = {}
-        for name, kind in _FIELDS.items():
-            changes[name] = _encode(kind, getattr(self, name))
-        return changes
+    def changes_from(self, seen: "JobRecord") -> dict[str, bytes | None]:
+        """What is to be written where ``seen`` is stored; what is not there any more is removed."""
+        changed = (name for name in _FIELDS if getattr(self, name) != getattr(seen, name))
+        return {name: _encode(_FIELDS[name], getattr(self, name)) for name in changed}
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, bytes]) -> Self:
@@ -182,7 +206,12 @@ def _kind(field: "dataclasses.Field[Any]") -> str:
     return "text"
 
 
-_FIELDS: Final = {field.name: _kind(field) for field in dataclasses.fields(JobRecord)}
+_FIELDS: Final = {field.name: _kind(field) for field in dataclasses.fields(JobRecord) if field.compare}
+
+
+def _printable(text: str, most: int) -> str:
+    """Without what JSON writes as six bytes."""
+    return "".join(char if char.isprintable() else " " for char in text[:most])
 
 
 def _encode(kind: str, value: Any) -> bytes | None:

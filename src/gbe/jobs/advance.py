@@ -10,7 +10,6 @@ included, and no lease has to run out first. The order of writes makes a crash h
 How a task has ended is read from its own record, never believed of a message.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,13 +24,12 @@ from gbe.graph.record import TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
 from gbe.jobs.backend import JobBackend
 from gbe.jobs.children import Child, Children
 from gbe.jobs.config import OrchestratorConfig
-from gbe.jobs.fanout import FanOuts
+from gbe.jobs.fanout import FanOuts, each
 from gbe.jobs.inputs import InputError, Inputs
 from gbe.jobs.store import JobStore, Plan
 from gbe.lifecycle.registered import Settings
 from gbe.lifecycle.transitions import TaskState
 
-_AT_ONCE: Final = 64
 _CHUNKS_AT_ONCE: Final = 4
 _LONGEST_PATIENCE: Final = 60.0
 _CODES: Final = {TaskState.COMPLETED: "c", TaskState.FAILED: "f", TaskState.CANCELLED: "x"}
@@ -105,6 +103,8 @@ class Advancer:
         except (JobNotFoundError, InvalidJobError):
             return await self._give_up(seen)
         at = _Look(seen, seen.copy(), plan, look)
+        if look:
+            at.job.settled = None  # whoever looks trusts nothing
         if look and seen.rev == 1:
             await self.store.announce_safely(seen, "created")
         await self._learn(at, ended)
@@ -121,20 +121,23 @@ class Advancer:
 
     async def _learn(self, at: _Look, ended: Sequence[str]) -> None:
         items: dict[tuple[int, int], dict[int, tuple[str, int]]] = defaultdict(dict)
-        for task_id in set(ended):
-            place = place_of(at.job.job_id, task_id)
-            if place is None or place[0] >= len(at.nodes):
-                continue
+
+        async def one(place: tuple[int, int, int]) -> None:
             number, item, run = place
-            if item != UNDO and number in at.job.sizes:
-                code = await self._ended(at, number, item, run) if item < at.job.sizes[number] else None
+            if item == UNDO or number not in at.job.sizes:
+                await self._note(at, number, item, run)
+            elif item < at.job.sizes[number]:
+                code = await self._ended(at, number, item, run)
                 if code is not None:
                     items[number, item // CHUNK][item % CHUNK] = (code, run)
-            else:
-                await self._note(at, number, item, run)
-        for (number, chunk), codes in items.items():
-            found = await self._fanouts.ended(at.job, number, chunk, at.life, codes)
+
+        async def note(number: int, chunk: int) -> None:
+            found = await self._fanouts.ended(at.job, number, chunk, at.life, items[number, chunk])
             self._fanouts.note(at.job, number, chunk, found)
+
+        places = {place_of(at.job.job_id, task_id) for task_id in ended}
+        await each(one, (place for place in places if place is not None and place[0] < len(at.nodes)))
+        await each(lambda place: note(*place), list(items))
 
     async def _look(self, at: _Look) -> None:
         """Ask of everything that is open."""
@@ -183,7 +186,7 @@ class Advancer:
             return None
         if record.state is not TaskState.COMPLETED and item != UNDO:
             what = f"item {item}: " if number in at.job.sizes else ""
-            at.job.errors.setdefault(number, f"{what}{record.error or record.state.value}"[:500])
+            at.job.note_error(number, f"{what}{record.error or record.state.value}")
         return _CODES[record.state]
 
     # -- onward
@@ -202,6 +205,7 @@ class Advancer:
             job.state, job.finished_at = JobState.COMPLETED, now
         elif now >= job.deadline:
             progress.begin_to_fail(job, f"not done within the job's timeout of {definition.timeout:g} s")
+        progress.settle(job)
         if at.has_changed and not await self._write(at):
             return Step.OVERTAKEN
         if job.state is not JobState.RUNNING:
@@ -223,19 +227,19 @@ class Advancer:
         job.set(number, Code.STARTING)
         if items is not None:
             self._fanouts.begin(job, number, len(items))
-            if not items:
+            if not TO_SUBMIT & set(job.chunks[number]):
                 job.set(number, Code.COMPLETED)
 
     def _refuse(self, at: _Look, number: int, exc: Exception) -> None:
-        at.job.errors[number] = str(exc)[:500]
+        at.job.errors.pop(number, None)
+        at.job.note_error(number, str(exc))
         at.job.set(number, Code.FAILED)
 
     async def _submit(self, at: _Look, inputs: Inputs) -> bool:
         """Submit what is written down. Returns whether anything was, or is left to be."""
         budget, is_busy = _CHUNKS_AT_ONCE, False
-        for number, code in enumerate(at.job.nodes):
-            if code not in "sr":
-                continue
+        for number in progress.to_submit(at.job):
+            code = at.job.nodes[number]
             starting = [chunk for chunk, c in enumerate(at.job.chunks.get(number, "")) if c in TO_SUBMIT]
             try:
                 if code == "s" and number not in at.job.sizes:
@@ -254,8 +258,10 @@ class Advancer:
         if not is_busy:
             return False
         progress.settle_fan_outs(at.job)
+        if has_more := progress.has_more(at.job):
+            at.job.settled = None
         is_left = any(TO_SUBMIT & set(codes) for codes in at.job.chunks.values())
-        return not await self._write(at) or is_left or Code.FAILED.value in at.job.nodes
+        return not await self._write(at) or is_left or has_more
 
     async def _submit_chunk(self, at: _Look, number: int, chunk: int, inputs: Inputs) -> None:
         job, node = at.job, at.nodes[number]
@@ -263,15 +269,13 @@ class Advancer:
         if items is None:  # cannot be: the definition of a job does not change
             return
         found = await self._fanouts.opened(job, number, chunk, at.life)
-        slots = asyncio.Semaphore(_AT_ONCE)
 
         async def one(place: int) -> None:
             index = chunk * CHUNK + place
-            async with slots:
-                child = at.child(number, index, found.runs[place])
-                await self._children.submit(child, await inputs.params(node, items[index], index), node)
+            child = at.child(number, index, found.runs[place])
+            await self._children.submit(child, await inputs.params(node, items[index], index), node)
 
-        await asyncio.gather(*(one(place) for place, code in enumerate(found.codes) if code == "s"))
+        await each(one, (place for place, code in enumerate(found.codes) if code == "s"))
         self._fanouts.note(job, number, chunk, await self._fanouts.started(job, number, chunk, at.life))
 
     # -- to the end
@@ -339,7 +343,8 @@ class Advancer:
             await self._children.submit(at.child(number, UNDO, job.run), await inputs.undo(at.nodes[number]), None)
             job.set_undo(number, Code.RUNNING)
         except (InvalidTaskError, RecordTooLargeError) as exc:
-            job.errors[number] = f"not undone: {exc}"[:500]
+            job.errors.pop(number, None)
+            job.note_error(number, f"not undone: {exc}")
             job.set_undo(number, Code.FAILED)
 
     async def _give_up(self, seen: JobRecord) -> Step:

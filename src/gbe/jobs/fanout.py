@@ -1,8 +1,8 @@
 """Fan-outs: one task for each item of a list, their states in records of some hundred items each."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
 
 from gbe.errors import StateUnavailableError
 from gbe.graph.names import CHUNK
@@ -12,9 +12,23 @@ from gbe.jobs.store import JobStore
 _TRIES: Final = 50
 _AT_ONCE: Final = 64
 
+S = TypeVar("S")
+T = TypeVar("T")
+
 Change = Callable[[Chunk], None]
 Ended = Callable[[int, int], Awaitable[str | None]]
 """How the task of an item in a run has ended, as a code; ``None`` if it has not."""
+
+
+async def each(call: Callable[[S], Awaitable[T]], values: Iterable[S]) -> list[T]:
+    """What a call gives for each value, some of them at a time."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(value: S) -> T:
+        async with slots:
+            return await call(value)
+
+    return await asyncio.gather(*map(one, values))
 
 
 class FanOuts:
@@ -35,8 +49,7 @@ class FanOuts:
 
     def note(self, job: JobRecord, number: int, chunk: int, found: Chunk) -> None:
         """How far a chunk is, in the job's own record."""
-        codes = job.chunks[number]
-        job.chunks[number] = f"{codes[:chunk]}{found.summary().value}{codes[chunk + 1 :]}"
+        job.set_chunk(number, chunk, found.summary())
 
     async def opened(self, job: JobRecord, number: int, chunk: int, life: float) -> Chunk:
         """The items of a chunk that starts, made if they are not there; what is to be done in this run is open."""
@@ -75,14 +88,11 @@ class FanOuts:
     async def look(self, job: JobRecord, number: int, chunk: int, life: float, ended: Ended) -> Chunk:
         """Ask of every open item of a chunk whether it has ended."""
         found = await self.opened(job, number, chunk, life)
-        slots = asyncio.Semaphore(_AT_ONCE)
 
         async def one(item: int) -> tuple[int, str | None]:
-            async with slots:
-                return item, await ended(chunk * CHUNK + item, found.runs[item])
+            return item, await ended(chunk * CHUNK + item, found.runs[item])
 
-        wanted = [item for item, code in enumerate(found.codes) if code in "sr"]
-        answers = await asyncio.gather(*(one(item) for item in wanted))
+        answers = await each(one, (item for item, code in enumerate(found.codes) if code in "sr"))
         codes = {item: (code, found.runs[item]) for item, code in answers if code is not None}
         return await self.ended(job, number, chunk, life, codes) if codes else found
 

@@ -1,8 +1,7 @@
 """What the tasks of a job are given: parameters, results of others, items, and whether a condition holds."""
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -13,10 +12,8 @@ from gbe.graph.names import MAX_ITEMS, child_id
 from gbe.graph.record import Code, JobRecord
 from gbe.graph.references import INDEX, ITEM, PARAMS, Lookup, Reference, ReferenceValueError
 from gbe.jobs.children import Child, Children
-from gbe.jobs.fanout import FanOuts
+from gbe.jobs.fanout import FanOuts, each
 from gbe.jobs.store import Plan
-
-_AT_ONCE: Final = 64
 
 
 class InputError(TaskError):
@@ -98,14 +95,9 @@ class Inputs:
         return await self._one(number, 0, self._job.runs[number])
 
     async def _results(self, number: int) -> list[Any]:
-        slots = asyncio.Semaphore(_AT_ONCE)
-
-        async def one(item: int, run: int) -> Any:
-            async with slots:
-                return await self._one(number, item, run)
-
         done = await self._fanouts.completed(self._job, number)
-        found = dict(zip(done, await asyncio.gather(*(one(*place) for place in done.items())), strict=True))
+        results = await each(lambda place: self._one(number, *place), done.items())
+        found = dict(zip(done, results, strict=True))
         return [found.get(item) for item in range(self._job.sizes[number])]
 
     async def _one(self, number: int, item: int, run: int) -> Any:

@@ -59,7 +59,8 @@ class JobStore:
         """Replace a job as it was seen; ``False`` if somebody else has written it meanwhile."""
         after.rev, after.updated_at = seen.rev + 1, self._backend.clock.now_ms()
         expected = {"rev": b"%d" % seen.rev}
-        return await self._backend.state.update_if(self.names.job(seen.job_id), expected, after.to_changes(), ttl=ttl)
+        changes = after.changes_from(seen)
+        return await self._backend.state.update_if(self.names.job(seen.job_id), expected, changes, ttl=ttl)
 
     async def scan(self) -> AsyncIterator[JobRecord]:
         """Every job; what is none is skipped."""
