@@ -58,7 +58,7 @@ class Plan:
 
     jobs: int = 500
     seconds: float = 120.0
-    pause: tuple[float, float] = (0.5, 3.0)
+    pause: tuple[float, float] = (0.3, 2.0)
     patience: float = 240.0
     seed: int = 17
     quick: bool = False
@@ -79,6 +79,9 @@ class Report:
         kinds = Counter(self.started.values())
         say(f"{len(self.started)} jobs ({dict(kinds)}) in {self.seconds:.0f} s, {self.repeated} starts repeated")
         say(f"faults: {dict(self.faults)}; attempts of tasks: {dict(sorted(self.books.attempts.items()))}")
+        took = sorted(self.books.seconds)
+        if took:
+            say(f"a job took {took[len(took) // 2]:.1f} s (median), {took[-1]:.1f} s at most")
         found = self.books.faults()
         say(f"wrong: { {kind: len(each) for kind, each in found.items()} or 'nothing' }")
         for kind, each in found.items():

@@ -37,6 +37,7 @@ class Books:
         completed_otherwise: tasks whose end was not told once.
         early: jobs with a task that was submitted before all that it waits for had ended.
         attempts: of the tasks, how many took how many.
+        seconds: from the start of a job to its end.
     """
 
     unfinished: list[str] = field(default_factory=list)
@@ -45,6 +46,7 @@ class Books:
     completed_otherwise: list[str] = field(default_factory=list)
     early: list[str] = field(default_factory=list)
     attempts: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
 
     def faults(self) -> dict[str, list[str]]:
         """What is wrong, without what is not."""
@@ -95,6 +97,8 @@ async def audit(jobs: JobClient, tasks: TaskClient, started: Mapping[str, str]) 
         job = await jobs.store.find(job_id)
         if job is None or not has_ended(job) or job.state is not ENDS[job_type]:
             books.unfinished.append(f"{job_id}: {job}")
+        elif job.finished_at is not None:
+            books.seconds.append((job.finished_at - job.created_at) / 1000)
         if told[job_id] != 1:
             books.told_otherwise.append(f"{job_id}: {told[job_id]} times")
         own = records.pop(job_id, [])

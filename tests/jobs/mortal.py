@@ -46,7 +46,7 @@ class Life:
 
 
 class _State:
-    def __init__(self, inner: Any, life: Life, wrote: Callable[[str, Expected, Changes], None]) -> None:
+    def __init__(self, inner: Any, life: Life, wrote: Callable[[str, Expected], None]) -> None:
         self._inner, self._life, self._wrote = inner, life, wrote
 
     def __getattr__(self, name: str) -> Any:
@@ -57,7 +57,7 @@ class _State:
         self._life.check()
         done: bool = await self._inner.update_if(key, expected, changes, ttl=ttl)
         if done:
-            self._wrote(key, expected, changes)
+            self._wrote(key, expected)
         self._life.spend(StateUnavailableError("the answer is lost"))
         return done
 
@@ -77,9 +77,7 @@ class _Transport:
 
 
 def mortal(
-    backend: Backend,
-    life: Life,
-    wrote: Callable[[str, Expected, Changes], None] = lambda _key, _expected, _changes: None,
+    backend: Backend, life: Life, wrote: Callable[[str, Expected], None] = lambda _key, _expected: None
 ) -> Backend:
     """The same deployment, for somebody with this life.
 

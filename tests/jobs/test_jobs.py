@@ -105,18 +105,47 @@ async def test_a_job_fails_and_its_retry_keeps_what_succeeded(bench: Bench) -> N
         assert calls["undo double [0, 2]"] == 1
         assert (await bench.words(job.job_id))["total"] == "cancelled"
         calls["mended"] = 1
-
-        async def retried() -> bool:
-            try:
-                await bench.jobs.retry(job.job_id)
-            except IllegalJobTransitionError:  # its end is not wound up yet
-                return False
-            return True
-
-        await eventually(retried, "retried")
+        await eventually(lambda: _retried(bench, job.job_id), "retried")
         done = await bench.jobs.wait(job.job_id, PATIENCE)
     assert (done.state, done.run) == (JobState.COMPLETED, 2)
     assert (calls["fetch"], calls["double 0"], calls["break"], calls["total"]) == (1, 2, 2, 1)
+
+
+async def test_a_retry_repeats_the_items_that_failed(bench: Bench) -> None:
+    """And no others; those that had failed do not fail the job once more."""
+    calls: Counter[int] = Counter()
+
+    @bench.app.task("once", max_retries=0)
+    async def once(number: int) -> int:
+        calls[number] += 1
+        if number == 1 and calls[number] == 1:
+            raise RuntimeError("not yet")
+        return number
+
+    @bench.app.task("total")
+    async def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    await bench.working()
+    async with bench.orchestrating():
+        items = {"task": "once", "for_each": [1, 2, 3], "input_from": {"number": "item"}}
+        first = {"task": "once", "params": {"number": 0}}
+        total = {"input_from": {"numbers": "items"}}
+        job = await bench.start({"first": first, "items": {**items, "depends_on": "first"}, "total": total})
+        assert (await bench.jobs.wait(job.job_id, PATIENCE)).state is JobState.FAILED
+        await eventually(lambda: _retried(bench, job.job_id), "retried")
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert (done.state, done.run, done.error) == (JobState.COMPLETED, 2, None)
+    assert (calls[0], calls[1]) == (1, 2)
+    assert max(calls[2], calls[3]) <= 2  # one that was stopped before it had ended is repeated too
+
+
+async def _retried(bench: Bench, job_id: str) -> bool:
+    try:
+        await bench.jobs.retry(job_id)
+    except IllegalJobTransitionError:  # its end is not wound up yet
+        return False
+    return True
 
 
 async def test_a_failure_may_be_passed_over(bench: Bench) -> None:

@@ -75,8 +75,7 @@ def failure(definition: JobDefinition, job: JobRecord) -> int | None:
     for number in sorted(_in_question(job, range(len(definition.nodes)))):
         if definition.nodes[number].on_failure == "continue":
             continue
-        codes = job.chunks.get(number, "")
-        if job.nodes[number] == Code.FAILED.value or _BAD & set(codes):
+        if job.nodes[number] == Code.FAILED.value or _has_bad_items(job, number):
             return number
     return None
 
@@ -93,7 +92,12 @@ def settle(job: JobRecord) -> None:
 
 def has_more(job: JobRecord) -> bool:
     """Whether a task has ended, or an item failed, since the job was settled."""
-    return any(job.nodes[number] in _ENDED or _BAD & set(job.chunks.get(number, "")) for number in job.touched)
+    return any(job.nodes[number] in _ENDED or _has_bad_items(job, number) for number in job.touched)
+
+
+def _has_bad_items(job: JobRecord, number: int) -> bool:
+    """In this run: a fan-out that waits for another one still has its chunks of the run before."""
+    return job.code(number) in OPEN and bool(_BAD & set(job.chunks.get(number, "")))
 
 
 def begin_to_fail(job: JobRecord, error: str) -> None:
@@ -152,6 +156,8 @@ def restart(definition: JobDefinition, job: JobRecord) -> None:
             continue
         again.add(number)
         job.set(number, Code.WAITING)
+        if number in undone:
+            job.set_run(number, 0)  # nothing of it is left to be undone, should it not start again
         job.errors.pop(number, None)
         if depends & again or number in undone:  # its items may be others now: all of them anew
             job.chunks.pop(number, None)

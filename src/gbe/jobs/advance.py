@@ -113,7 +113,8 @@ class Advancer:
         progress.settle_fan_outs(at.job)
         if at.job.state is JobState.RUNNING:
             return await self._run(at)
-        if progress.is_open(at.job):
+        is_left = at.job.state is not JobState.FAILING and progress.is_undoing(at.job)
+        if progress.is_open(at.job) or is_left:
             return await self._stop(at)
         return await self._wind_up(at)
 
@@ -260,8 +261,7 @@ class Advancer:
         progress.settle_fan_outs(at.job)
         if has_more := progress.has_more(at.job):
             at.job.settled = None
-        is_left = any(TO_SUBMIT & set(codes) for codes in at.job.chunks.values())
-        return not await self._write(at) or is_left or has_more
+        return not await self._write(at) or has_more or bool(progress.to_submit(at.job))
 
     async def _submit_chunk(self, at: _Look, number: int, chunk: int, inputs: Inputs) -> None:
         job, node = at.job, at.nodes[number]
@@ -299,8 +299,17 @@ class Advancer:
 
                 found = await self._fanouts.look(at.job, number, chunk, at.life, stopped)
                 self._fanouts.note(at.job, number, chunk, found)
+        if at.job.state is not JobState.FAILING:
+            await self._stop_undoing(at)
         progress.settle_fan_outs(at.job)
         return Step.MORE if await self._write(at) else Step.OVERTAKEN
+
+    async def _stop_undoing(self, at: _Look) -> None:
+        """A job that was cancelled while it was undoing: a later run must not meet what undoes this one."""
+        for number, code in enumerate(at.job.undo):
+            if code in "sr":
+                await self._children.stop(at.child(number, UNDO, at.job.run), "the job was cancelled")
+                await self._note(at, number, UNDO, at.job.run)
 
     async def _wind_up(self, at: _Look) -> Step:
         job = at.job
