@@ -362,7 +362,7 @@ def test_a_job_ends_as_its_tasks_do_whoever_dies(engine: Engine, tmp_path_factor
             run_state_machine_as_test(
                 lambda: Machine(runner, backend, 30 if is_quick else 12),
                 settings=settings(
-                    max_examples=100 if is_quick else 6,
+                    max_examples=400 if is_quick else 6,
                     stateful_step_count=40 if is_quick else 20,
                     deadline=None,
                     phases=[Phase.generate],

@@ -199,6 +199,8 @@ class Advancer:
         if progress.failure(definition, job) is None and now < job.deadline:
             for number in progress.ready(definition, job):
                 await self._intend(at, number, inputs)
+                if job.code(number) is Code.FAILED and at.nodes[number].on_failure != "continue":
+                    break  # what follows it must not start
         failed = progress.failure(definition, job)
         if failed is not None:
             progress.begin_to_fail(job, f"task {at.nodes[failed].name}: {job.errors.get(failed, 'failed')}")
