@@ -14,9 +14,7 @@ neither. It also says how long the tasks of a killed worker took to be running e
 
 import argparse
 import asyncio
-import contextlib
 import random
-import signal
 import sys
 import tempfile
 import time
@@ -28,23 +26,21 @@ from typing import Any, Final
 import uvloop
 from benchmarks.harness import say
 
+from chaos.scene import Scene, engine_of
 from gbe.app import App
 from gbe.config import load
 from gbe.errors import GbeError
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_outcome
 from gbe.tasks.client import TaskClient
-from gbe.transport.base import EARLIEST, AfterPosition, Start
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.engines import NatsProcess
-from tests.redis_engines import RedisProcess
-from tests.tasks.processes import GbeProcess
+from tests.told import end_of_task, ends_told
 
 _NAMESPACE: Final = "chaos"
 _PATIENCE: Final = 180.0
 _FAULTS: Final = ("kill", "kill", "kill", "stop", "sweeper", "engine")
+_WORKER: Final = ("worker", "tests.tasks.program:app", "--concurrency")
 
 
 @dataclass
@@ -55,52 +51,6 @@ class Count:
     unknown: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     healed: list[float] = field(default_factory=list)
-
-
-class Scene:
-    """The engine and the processes on it."""
-
-    def __init__(self, engine: Any, folder: Path, workers: int, chance: random.Random) -> None:
-        self.engine, self.folder, self.chance = engine, folder, chance
-        self.workers = [self._worker() for _ in range(workers)]
-        self.sweepers = [self.start("sweeper") for _ in range(2)]
-
-    def start(self, *words: str) -> GbeProcess:
-        """One more gbe process on the engine."""
-        return GbeProcess(list(words), self.engine.url, _NAMESPACE, self.folder / "log", quick=False)
-
-    def _worker(self) -> GbeProcess:
-        return self.start("worker", "tests.tasks.program:app", "--concurrency", "20")
-
-    def kill_worker(self) -> None:
-        """SIGKILL; another one starts."""
-        number = self.chance.randrange(len(self.workers))
-        self.workers[number].kill()
-        self.workers[number] = self._worker()
-
-    async def stop_worker(self) -> None:
-        """SIGSTOP for longer than its lease, then SIGCONT."""
-        sleeper = self.chance.choice(self.workers)
-        sleeper.send(signal.SIGSTOP)
-        await asyncio.sleep(11)
-        with contextlib.suppress(ProcessLookupError):
-            sleeper.send(signal.SIGCONT)
-
-    def kill_sweeper(self) -> None:
-        """SIGKILL, whether it is the active one or not; another one starts."""
-        number = self.chance.randrange(len(self.sweepers))
-        self.sweepers[number].kill()
-        self.sweepers[number] = self.start("sweeper")
-
-    def crash_engine(self) -> None:
-        """SIGKILL, and again on what it stored."""
-        self.engine.kill()
-        self.engine.start()
-
-    def end(self) -> None:
-        """Kill everything that was started."""
-        for process in (*self.workers, *self.sweepers):
-            process.kill()
 
 
 async def _submit(app: App, tasks: int, seconds: float, count: Count) -> None:
@@ -123,11 +73,11 @@ async def _torment(scene: Scene, seconds: float, count: Count) -> None:
         count.faults[fault] += 1
         match fault:
             case "kill":
-                await asyncio.to_thread(scene.kill_worker)
+                await asyncio.to_thread(scene.kill, "worker")
             case "stop":
-                await scene.stop_worker()
+                await scene.stop("worker", 11)  # longer than its lease
             case "sweeper":
-                await asyncio.to_thread(scene.kill_sweeper)
+                await asyncio.to_thread(scene.kill, "sweeper")
             case "engine":
                 await asyncio.to_thread(scene.crash_engine)
 
@@ -150,23 +100,16 @@ def _has_ended(record: Any) -> bool:
 
 
 async def _completions(client: TaskClient) -> Counter[str]:
-    found: set[tuple[str, str]] = set()  # one that is published again has the same id, and counts once
-    start: Start = EARLIEST
-    while True:
-        page = await client.backend.transport.read(client.backend.names.terminal("work"), start=start)
-        for message in page:
-            outcome = decode_outcome(message.envelope.payload)
-            found.add((outcome.task_id, outcome.id))
-        if not page or page[-1].position is None:
-            return Counter(task_id for task_id, _ in found)
-        start = AfterPosition(page[-1].position)
+    terminal = client.backend.names.terminal("work")
+    return Counter(task_id for task_id, _ in await ends_told(client.backend.transport, [terminal], end_of_task))
 
 
 async def _heal(scene: Scene, app: App, stuck: int) -> float:
     """Kill a worker with tasks that run, on an otherwise idle queue: seconds until all of them run elsewhere."""
-    for process in scene.workers:
+    for process in scene.processes["worker"]:
         process.kill()
-    scene.workers = [scene.start("worker", "tests.tasks.program:app", "--concurrency", str(stuck))]
+    doomed = scene.start(*_WORKER, str(stuck))
+    scene.processes["worker"] = [doomed]
     tasks = [await app.submit("work", number=number, seconds=600) for number in range(stuck)]
 
     async def attempts(least: int) -> bool:
@@ -175,11 +118,10 @@ async def _heal(scene: Scene, app: App, stuck: int) -> float:
 
     while not await attempts(1):  # noqa: ASYNC110  other processes bring it about
         await asyncio.sleep(0.2)
-    other = scene.start("worker", "tests.tasks.program:app", "--concurrency", str(stuck))
+    scene.processes["worker"].append(scene.start(*_WORKER, str(stuck)))
     await asyncio.sleep(3)
-    scene.workers[0].kill()
+    doomed.kill()
     killed = time.monotonic()
-    scene.workers.append(other)
     while not await attempts(2):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     took = time.monotonic() - killed
@@ -197,7 +139,8 @@ async def run(engine: Any, folder: Path, arguments: argparse.Namespace) -> int:
 
         app.functions.update(program.functions)
         client = await app.client()
-        scene = Scene(engine, folder, arguments.workers, chance)
+        roles = {"worker": (arguments.workers, (*_WORKER, "20")), "sweeper": (2, ("sweeper",))}
+        scene = Scene(engine, _NAMESPACE, folder, roles, chance)
         try:
             started = time.monotonic()
             async with asyncio.TaskGroup() as group:
@@ -246,8 +189,10 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="gbe-chaos-") as name:
         folder = Path(name)
-        engine: Any = NatsProcess(folder / "nats") if arguments.engine == "nats" else RedisProcess(folder / "redis")
-        with engine, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with (
+            engine_of(arguments.engine, folder) as engine,
+            asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        ):
             return runner.run(run(engine, folder, arguments))
 
 

@@ -1,20 +1,19 @@
 """What became of the jobs of ``tests.jobs.program``, by the records and the messages that are left; for fault tests."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
 from tests.jobs.program import DOOMED, ITEMS, SOUND
+from tests.told import end_of_task, ends_told
 
 from gbe.graph.record import JobRecord, JobState
 from gbe.jobs.client import JobClient
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
 from gbe.schemas.jobs import decode_event
-from gbe.schemas.tasks import decode_outcome
 from gbe.tasks.client import TaskClient
-from gbe.transport.base import EARLIEST, AfterPosition, Start, StoredMessage, Transport
 
 ENDS: Final = {SOUND: JobState.COMPLETED, DOOMED: JobState.FAILED}
 _TASKS: Final = {
@@ -22,8 +21,6 @@ _TASKS: Final = {
     DOOMED: {"fetch": 1, "square": ITEMS, "audit": 1, "break": 1, "undo": 1},
 }
 _RESULT: Final = b'"%d numbers, %d in all"' % (ITEMS, sum(number * number for number in range(ITEMS)))
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -54,23 +51,6 @@ class Books:
         return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
 
 
-async def stored(transport: Transport, subject: str) -> AsyncIterator[StoredMessage]:
-    """Every message of a subject that is still there."""
-    start: Start = EARLIEST
-    while page := await transport.read(subject, start=start):
-        for message in page:
-            yield message
-        position = page[-1].position
-        if position is None:
-            return
-        start = AfterPosition(position)
-
-
-async def ends_told(transport: Transport, subjects: Iterable[str], read: Callable[[bytes], T]) -> set[T]:
-    """What messages say; one that is published again says the same, and counts once."""
-    return {read(message.envelope.payload) for subject in subjects async for message in stored(transport, subject)}
-
-
 def has_ended(job: JobRecord | None) -> bool:
     """Whether it is over and wound up."""
     return job is not None and job.state.is_terminal and job.look_at is None
@@ -92,7 +72,7 @@ async def audit(jobs: JobClient, tasks: TaskClient, started: Mapping[str, str]) 
     terminals = [
         tasks.backend.names.terminal(name) for name in sorted({name for each in _TASKS.values() for name in each})
     ]
-    completions = Counter(task for task, _ in await ends_told(transport, terminals, _end_of_task))
+    completions = Counter(task for task, _ in await ends_told(transport, terminals, end_of_task))
     for job_id, job_type in started.items():
         job = await jobs.store.find(job_id)
         if job is None or not has_ended(job) or job.state is not ENDS[job_type]:
@@ -118,11 +98,6 @@ async def audit(jobs: JobClient, tasks: TaskClient, started: Mapping[str, str]) 
 def _end_of_job(payload: bytes) -> tuple[str, str]:
     event = decode_event(payload)
     return event.job_id, event.id
-
-
-def _end_of_task(payload: bytes) -> tuple[str, str]:
-    outcome = decode_outcome(payload)
-    return outcome.task_id, outcome.id
 
 
 def _is_right(record: TaskRecord) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from tests.jobs.books import ends_told
 from tests.jobs.conftest import QUICK, Bench
 from tests.jobs.mortal import Died, Life, mortal
+from tests.told import ends_told
 from tests.waiting import eventually
 
 from gbe.graph.record import JobRecord, JobState

@@ -38,6 +38,8 @@ class GbeProcess:
                 "GBE_WORKER_SIGNAL_TIMEOUT": "1s",
                 "GBE_SWEEPER_INTERVAL": "100ms",
                 "GBE_SWEEPER_TERM": "1s",
+                "GBE_ORCHESTRATOR_INTERVAL": "200ms",
+                "GBE_ORCHESTRATOR_PATIENCE": "1s",
             }
         self.log = log
         with log.open("ab") as out:

@@ -15,14 +15,15 @@ import pytest
 from tests.tasks.conftest import CLUSTER, ENGINES, Deployment
 from tests.tasks.processes import GbeProcess
 from tests.tasks.program import app as program
+from tests.told import end_of_task, ends_told
 from tests.waiting import eventually
 
 from gbe import App
 from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_outcome, decode_signal
+from gbe.schemas.tasks import decode_signal
 from gbe.tasks.handle import Task
-from gbe.transport.base import EARLIEST, AfterPosition, Start
+from gbe.transport.base import EARLIEST
 
 pytestmark = pytest.mark.fault
 
@@ -62,16 +63,8 @@ async def client(deployment: Deployment) -> App:
 async def completions(deployment: Deployment, task_type: str) -> Counter[str]:
     """How many completions of each task were told; one that is published again has the same id, and counts once."""
     transport = (await deployment.backend()).transport
-    found: set[tuple[str, str]] = set()
-    start: Start = EARLIEST
-    while True:
-        page = await transport.read(deployment.names.terminal(task_type), start=start)
-        for message in page:
-            outcome = decode_outcome(message.envelope.payload)
-            found.add((outcome.task_id, outcome.id))
-        if not page or page[-1].position is None:
-            return Counter(task_id for task_id, _ in found)
-        start = AfterPosition(page[-1].position)
+    told = await ends_told(transport, [deployment.names.terminal(task_type)], end_of_task)
+    return Counter(task_id for task_id, _ in told)
 
 
 async def all_completed(client: App, tasks: list[Task], within: float = 90.0) -> None:
