@@ -7,6 +7,7 @@ from tests.jobs.conftest import Bench
 from tests.waiting import PATIENCE, eventually
 
 from gbe.errors import IllegalJobTransitionError
+from gbe.graph import progress
 from gbe.graph.record import JobState
 from gbe.schemas.jobs import decode_event
 
@@ -175,16 +176,69 @@ async def test_cancelling_a_job_stops_its_tasks(bench: Bench) -> None:
         job = await bench.start({"wait": {}, "audit": {"depends_on": "wait"}})
         await eventually(lambda: calls["wait"], "the first task runs")
         await bench.jobs.cancel(job.job_id, "changed my mind")
-
-        async def wound_up() -> bool:
-            return (await bench.jobs.get(job.job_id)).look_at is None
-
-        await eventually(wound_up, "its tasks are stopped")
+        await eventually(lambda: _is_wound_up(bench, job.job_id), "its tasks are stopped")
     assert await bench.words(job.job_id) == {"wait": "cancelled", "audit": "cancelled"}
     records = [record async for record in (await bench.app.client()).store.scan("wait")]
     assert [record.state.value for record in records] == ["cancelled"]
     with pytest.raises(IllegalJobTransitionError):
         await bench.jobs.cancel(job.job_id)
+
+
+async def test_what_follows_a_task_that_cannot_start_does_not_start(bench: Bench) -> None:
+    """Not even one that has nothing to do, and there is nothing of it to be undone."""
+    calls = register(bench)
+    await bench.working()
+    tasks = {
+        "total": {"for_each": "params.numbers", "input_from": {"numbers": "item"}},
+        "fetch": {"depends_on": "total", "for_each": [], "compensate": "undo"},
+    }
+    async with bench.orchestrating():
+        job = await bench.start(tasks, {"numbers": "none"})
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert done.state is JobState.FAILED
+    assert await bench.words(job.job_id) == {"total": "failed", "fetch": "cancelled"}
+    assert not calls
+
+
+async def test_cancelling_a_job_that_undoes_stops_that_too(bench: Bench) -> None:
+    """A later run must not meet it."""
+    calls = register(bench)
+
+    @bench.app.task("slow-undo", step_timeout="60s")
+    async def slow_undo(job: str, task: str, result: object) -> None:
+        calls["undoes"] += 1
+        await eventually(lambda: calls["go"], "told to go on", within=60)
+
+    await bench.working()
+    tasks = {"fetch": {"params": {"count": 1}, "compensate": "slow-undo"}, "break": {"depends_on": "fetch"}}
+    async with bench.orchestrating():
+        job = await bench.start(tasks)
+        await eventually(lambda: calls["undoes"], "it undoes")
+        await bench.jobs.cancel(job.job_id)
+        await eventually(lambda: _is_wound_up(bench, job.job_id), "it is wound up")
+    records = [record async for record in (await bench.app.client()).store.scan("slow-undo")]
+    assert [record.state.value for record in records] == ["cancelled"]
+    assert (await bench.jobs.get(job.job_id)).state is JobState.CANCELLED
+
+
+async def _is_wound_up(bench: Bench, job_id: str) -> bool:
+    return (await bench.jobs.get(job_id)).look_at is None
+
+
+async def test_fan_outs_that_are_too_large_together_fail_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything of the last one is submitted."""
+    calls = register(bench)
+    await bench.working()
+    monkeypatch.setattr(progress, "MAX_JOB_ITEMS", 4)
+    item = {"task": "double", "input_from": {"number": "item", "index": "index"}}
+    async with bench.orchestrating():
+        job = await bench.start(
+            {"one": {**item, "for_each": [0, 1, 2]}, "two": {**item, "for_each": [4, 5], "depends_on": "one"}}
+        )
+        done = await bench.jobs.wait(job.job_id, PATIENCE)
+    assert done.error is not None
+    assert "task two: for_each: 2 items; the fan-outs of a job have at most" in done.error
+    assert calls == {"double 0": 1, "double 1": 1, "double 2": 1}
 
 
 async def test_what_a_task_cannot_be_given_fails_the_job_with_the_reference(bench: Bench) -> None:

@@ -6,12 +6,13 @@ the messages that say so. An operator cancels and retries. Whatever happens, the
 
 import asyncio
 import itertools
+import os
 from collections import Counter
 from typing import Any, Final
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -45,6 +46,7 @@ _numbers = itertools.count(1)
 _KNOWN: Final = {"work": {"command": ["/bin/cat"]}, "undo": {"command": ["/bin/cat"]}}
 _DAY: Final = 86_400.0
 _MOST_STEPS: Final = 500
+_EXAMPLES: Final = int(os.environ.get("GBE_MODEL_EXAMPLES", "80"))  # in memory; more of them on purpose
 _CODES: Final = {TaskState.COMPLETED: "c", TaskState.FAILED: "f", TaskState.CANCELLED: "x"}
 _MESSAGES: Final = st.integers(0, 2**16)
 
@@ -362,11 +364,9 @@ def test_a_job_ends_as_its_tasks_do_whoever_dies(engine: Engine, tmp_path_factor
             run_state_machine_as_test(
                 lambda: Machine(runner, backend, 30 if is_quick else 12),
                 settings=settings(
-                    max_examples=400 if is_quick else 6,
+                    max_examples=_EXAMPLES if is_quick else 12,
                     stateful_step_count=40 if is_quick else 20,
                     deadline=None,
-                    phases=[Phase.generate],
-                    report_multiple_bugs=False,
                     suppress_health_check=list(HealthCheck),
                 ),
             )

@@ -10,6 +10,8 @@ from gbe.subjects import is_token
 MAX_NAME: Final = 64
 MAX_NODES: Final = 2_000
 MAX_ITEMS: Final = 20_000
+MAX_JOB_ITEMS: Final = 100_000
+"""Items of all fan-outs of a job together: its record has a byte for every ``CHUNK`` of them."""
 MAX_RUNS: Final = 255
 CHUNK: Final = 250
 """Items of a fan-out whose states lie in one record."""

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from heapq import heapify, heappop, heappush
 
 from gbe.graph.definition import JobDefinition
-from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
+from gbe.graph.names import MAX_JOB_ITEMS
+from gbe.graph.record import NOT_UNDONE, OPEN, TO_SUBMIT, ChunkCode, Code, JobRecord, JobState, printable
 
 _ENDED = frozenset("cfkx")
 _BAD = frozenset({ChunkCode.BROKEN, ChunkCode.FAILED})
@@ -102,7 +103,7 @@ def _has_bad_items(job: JobRecord, number: int) -> bool:
 
 def begin_to_fail(job: JobRecord, error: str) -> None:
     """Start nothing more."""
-    job.state, job.error = JobState.FAILING, error[:4_000]
+    job.state, job.error = JobState.FAILING, printable(error, 4_000)
     job.nodes = job.nodes.replace(Code.WAITING.value, Code.CANCELLED.value)
 
 
@@ -137,6 +138,12 @@ def to_submit(job: JobRecord) -> list[int]:
         found.add(number)
         number = job.nodes.find(Code.STARTING.value, number + 1)
     return sorted(found)
+
+
+def has_room(job: JobRecord, number: int, size: int) -> bool:
+    """Whether a fan-out of that size fits into its job."""
+    others = sum(count for other, count in job.sizes.items() if other != number)
+    return others + size <= MAX_JOB_ITEMS
 
 
 def finished(job: JobRecord) -> bool:

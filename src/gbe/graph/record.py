@@ -132,7 +132,7 @@ class JobRecord:
             return
         if len(self.errors) >= MAX_ERRORS:
             del self.errors[next(iter(self.errors))]
-        self.errors[number] = _printable(text, MAX_ERROR)
+        self.errors[number] = printable(text, MAX_ERROR)
 
     def set_run(self, number: int, run: int) -> None:
         """A task is started in this run."""
@@ -209,7 +209,7 @@ def _kind(field: "dataclasses.Field[Any]") -> str:
 _FIELDS: Final = {field.name: _kind(field) for field in dataclasses.fields(JobRecord) if field.compare}
 
 
-def _printable(text: str, most: int) -> str:
+def printable(text: str, most: int) -> str:
     """Without what JSON writes as six bytes."""
     return "".join(char if char.isprintable() else " " for char in text[:most])
 

@@ -19,7 +19,7 @@ from typing import Final
 from gbe.errors import InvalidJobError, InvalidTaskError, JobNotFoundError, RecordTooLargeError
 from gbe.graph import progress
 from gbe.graph.definition import Node
-from gbe.graph.names import CHUNK, UNDO, child_id, place_of
+from gbe.graph.names import CHUNK, MAX_JOB_ITEMS, UNDO, child_id, place_of
 from gbe.graph.record import TO_SUBMIT, ChunkCode, Code, JobRecord, JobState
 from gbe.jobs.backend import JobBackend
 from gbe.jobs.children import Child, Children
@@ -222,7 +222,7 @@ class Advancer:
             if not await inputs.holds(node):
                 job.set(number, Code.SKIPPED)
                 return
-            items = await inputs.items(node)
+            items = await self._items(at, number, inputs)
         except InputError as exc:
             self._refuse(at, number, exc)
             return
@@ -232,6 +232,15 @@ class Advancer:
             self._fanouts.begin(job, number, len(items))
             if not TO_SUBMIT & set(job.chunks[number]):
                 job.set(number, Code.COMPLETED)
+
+    async def _items(self, at: _Look, number: int, inputs: Inputs) -> Sequence[object] | None:
+        items = await inputs.items(at.nodes[number])
+        if items is not None and not progress.has_room(at.job, number, len(items)):
+            raise InputError(
+                f"for_each: {len(items)} items; the fan-outs of a job have at most {MAX_JOB_ITEMS} together: "
+                "let tasks start jobs of their own for parts of it"
+            )
+        return items
 
     def _refuse(self, at: _Look, number: int, exc: Exception) -> None:
         at.job.errors.pop(number, None)
