@@ -54,7 +54,7 @@ def _rect(x: float, y: float, width: float, height: float, color: str) -> str:
 
 def bars(path: Path, title: str, subtitle: str, rows: Sequence[Bar]) -> None:
     """Horizontal bars from zero."""
-    left, right = 330, 90
+    left, right = 330, 150
     most = max(row.value for row in rows)
     parts = [_text(16, 26, title, kind="title"), _text(16, 46, subtitle, kind="faint")]
     for number, row in enumerate(rows):
@@ -113,10 +113,12 @@ def curves(path: Path, title: str, subtitle: str, panels: Sequence[Panel]) -> No
 
 
 def draw(directory: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
-    """``bench-ratios.svg``, ``bench-redis.svg`` and ``bench-fanout.svg`` from what ``--json`` writes."""
+    """``bench-ratios.svg``, ``-redis``, ``-fanout`` and ``-jobs`` from what ``--json`` writes."""
     directory.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
-    compared = [entry for entry in entries if entry["ratio"] and entry["unit"] != "KiB"]
+    compared = [
+        entry for entry in entries if entry["ratio"] and entry["unit"] != "KiB" and entry["benchmark"] != "jobs"
+    ]
     for name, title, is_redis in (
         ("bench-ratios.svg", "gbe against its references", False),
         ("bench-redis.svg", "gbe on Redis against its references", True),
@@ -134,7 +136,23 @@ def draw(directory: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
             reference = f"{entry['reference_name']}"
             rows.append(Bar(reference, entry["reference"], f"{entry['reference']:.1f} ms", THEIRS))
         bars(made[-1], "One message to many streams", "publish to the last receipt, median", rows)
+    jobs = [entry for entry in entries if entry["benchmark"] == "jobs"]
+    if jobs:
+        made.append(directory / "bench-jobs.svg")
+        _draw_jobs(made[-1], jobs)
     return made
+
+
+def _draw_jobs(path: Path, entries: Sequence[dict[str, Any]]) -> None:
+    name = "orchestrator µs"
+    cost = [(entry["case"], entry["gbe_details"][name], entry["gbe"]) for entry in entries]
+    rows = [Bar(case, value, f"{value:,.0f} µs, {rate:,.0f} tasks/s") for case, value, rate in cost]
+    bars(
+        path,
+        "What a task of a job costs, by the job's size",
+        "CPU time of the orchestrator for each task, median",
+        rows,
+    )
 
 
 def _draw_ratios(path: Path, title: str, entries: Sequence[dict[str, Any]]) -> None:
