@@ -116,9 +116,8 @@ def draw(directory: Path, entries: Sequence[dict[str, Any]]) -> list[Path]:
     """``bench-ratios.svg``, ``-redis``, ``-fanout`` and ``-jobs`` from what ``--json`` writes."""
     directory.mkdir(parents=True, exist_ok=True)
     made: list[Path] = []
-    compared = [
-        entry for entry in entries if entry["ratio"] and entry["unit"] != "KiB" and entry["benchmark"] != "jobs"
-    ]
+    jobs = [entry for entry in entries if entry["benchmark"] == "jobs"]
+    compared = [entry for entry in entries if entry["ratio"] and entry["unit"] != "KiB" and entry not in jobs]
     for name, title, is_redis in (
         ("bench-ratios.svg", "gbe against its references", False),
         ("bench-redis.svg", "gbe on Redis against its references", True),
