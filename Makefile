@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# more than there are cores: most of what tests do is waiting for engines, leases and time limits
+WORKERS ?= 4
 
 .PHONY: help setup serve test engines lint format demo-tasks bench lock clean
 .DEFAULT_GOAL := help
@@ -21,7 +23,7 @@ serve: $(VENV)/.run ## Start the server (options: make serve ARGS="--listen 127.
 	@exec $(BIN)/gbe serve $(ARGS)
 
 test: $(VENV)/.dev lint engines ## Lint, types and all tests (options: make test ARGS="-k publish")
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 engines: ## Make sure that the engines of the tests are there
 	@scripts/install-engines
