@@ -371,9 +371,11 @@ class NatsConnection:
     async def retrying(self, attempt: Callable[[float], Awaitable[T]]) -> T:
         """Repeat an idempotent request until it is answered or ``request_timeout`` is over.
 
-        A reply that a lost connection swallowed never comes, so an attempt gets a part of the time only.
+        A reply that a lost connection swallowed never comes, so an attempt gets a part of the time only. What the
+        server has said counts for more than that the last attempt was not answered.
         """
         deadline = time.monotonic() + self.config.request_timeout
+        refusal: Exception | None = None
         while True:
             left = deadline - time.monotonic()
             try:
@@ -381,8 +383,9 @@ class NatsConnection:
             except (TimeoutError, nats.errors.OutboundBufferLimitError, NoRespondersError, ApiError) as exc:
                 if isinstance(exc, ApiError) and exc.err_code not in PASSING:
                     raise
+                refusal = exc if refusal is None or not isinstance(exc, TimeoutError) else refusal
                 if time.monotonic() + 0.05 >= deadline:
-                    raise
+                    raise refusal from exc.__cause__
                 await asyncio.sleep(0.05)
 
     async def flush(self) -> None:
