@@ -85,6 +85,7 @@ class JobRecord:
         errors: what went wrong outside of a task's own record, by the task's number; the last ``MAX_ERRORS``.
         settled: 1 if no waiting task could start when this was written, and no failure was left to be judged: what is
             next then depends on what has changed since, and not on the whole job.
+        history: see ``gbe.graph.history``.
         touched: numbers of the tasks, and of the fan-outs with chunks, that changed since it was read; not stored.
     """
 
@@ -109,6 +110,7 @@ class JobRecord:
     idempotency_key: str | None = None
     traceparent: str | None = None
     settled: int | None = None
+    history: str = ""
     touched: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def code(self, number: int) -> Code:

@@ -10,7 +10,7 @@ import msgspec
 from gbe.errors import IllegalTransitionError
 from gbe.graph.definition import Node
 from gbe.jobs.backend import JobBackend
-from gbe.lifecycle import moves
+from gbe.lifecycle import history, moves
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.registered import Registered, Settings, compose
 from gbe.lifecycle.transitions import TaskState
@@ -120,6 +120,7 @@ class Children:
             record = TaskRecord.from_fields(fields)
             try:
                 move = moves.cancel(record, now=now, reason=reason, retention=retention)
+                move = history.of_record(move, record, now=now)
             except IllegalTransitionError:
                 return
             ttl = KEEP if move.ttl is None else move.ttl

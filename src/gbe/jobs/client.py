@@ -16,11 +16,13 @@ from gbe.errors import (
 )
 from gbe.graph import progress
 from gbe.graph.definition import JobDefinition, decode_definition
-from gbe.graph.names import MAX_RUNS, check_job_type, job_id_of_key
+from gbe.graph.history import begun
+from gbe.graph.names import MAX_RUNS, check_job_id, check_job_type, job_id_of_key
 from gbe.graph.record import NOT_UNDONE, Code, JobRecord, JobState
 from gbe.ids import new_ulid
 from gbe.jobs.backend import JobBackend
 from gbe.jobs.store import JobStore
+from gbe.jobs.timeline import Timeline, timeline
 from gbe.lifecycle.names import check_limit_key
 from gbe.tracing import current_traceparent
 
@@ -151,6 +153,7 @@ class JobClient:
             undo=NOT_UNDONE * count,
             idempotency_key=idempotency_key,
             traceparent=current_traceparent(),
+            history=begun(now),
         )
         if not await self.store.create(job):
             return await self.store.get(job_id)
@@ -162,6 +165,15 @@ class JobClient:
     async def get(self, job_id: str) -> JobRecord:
         """A job. Raises ``JobNotFoundError``."""
         return await self.store.get(job_id)
+
+    async def timeline(self, job_id: str, *, task: str | None = None, limit: int = 1_000) -> Timeline:
+        """Every transition of a job and its tasks, in the order of time, or of one of its tasks; the first ``limit``.
+
+        Raises:
+            JobNotFoundError: there is none, or it is kept no longer.
+            InvalidJobError: no such task, a limit out of range.
+        """
+        return await timeline(self._backend, self.store, check_job_id(job_id), task, limit)
 
     async def wait(self, job_id: str, timeout: float | None = None) -> JobRecord:
         """A job once it has ended. Raises ``TimeoutError``, ``JobNotFoundError``."""

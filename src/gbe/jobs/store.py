@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from gbe.errors import JobNotFoundError, TaskError, TransportError
+from gbe.graph import history
 from gbe.graph.definition import JobDefinition, decode_definition
 from gbe.graph.names import JobNames, check_job_id
 from gbe.graph.record import Chunk, JobRecord
@@ -58,6 +59,7 @@ class JobStore:
     async def update(self, seen: JobRecord, after: JobRecord, *, ttl: Ttl = KEEP) -> bool:
         """Replace a job as it was seen; ``False`` if somebody else has written it meanwhile."""
         after.rev, after.updated_at = seen.rev + 1, self._backend.clock.now_ms()
+        after.history = history.written(seen, after, after.updated_at)
         expected = {"rev": b"%d" % seen.rev}
         changes = after.changes_from(seen)
         return await self._backend.state.update_if(self.names.job(seen.job_id), expected, changes, ttl=ttl)

@@ -24,7 +24,7 @@ import msgspec
 from gbe.clock import Clock, SystemClock
 from gbe.errors import ConfigError, LeaseLostError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
-from gbe.lifecycle import moves
+from gbe.lifecycle import history, moves
 from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.names import Priority, TaskNames
@@ -219,6 +219,7 @@ class Sweeper:
         most = settings.max_retries if record.max_retries is None else record.max_retries
         error = f"its worker {record.worker} gave no sign of life, or a step took too long"
         move = moves.lose(record, now=now, error=error, retention=settings.retention, max_retries=most)
+        move = history.of_record(move, record, now=now)
         after = moves.after(record, move)
         if after.state.is_terminal:
             await self._end(key, record, move, tally)

@@ -17,7 +17,7 @@ from gbe.errors import (
     TaskNotFoundError,
 )
 from gbe.ids import new_ulid
-from gbe.lifecycle import moves
+from gbe.lifecycle import history, moves
 from gbe.lifecycle.names import Priority, check_limit_key, id_of_key
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
@@ -309,7 +309,9 @@ class TaskClient:
         for _ in range(_TRIES):
             retention = self.types.effective(record.task_type).retention
             try:
-                move = moves.cancel(record, now=self._clock.now_ms(), reason=reason, retention=retention)
+                now = self._clock.now_ms()
+                move = moves.cancel(record, now=now, reason=reason, retention=retention)
+                move = history.of_record(move, record, now=now)
             except IllegalTransitionError as exc:
                 raise IllegalTransitionError(exc.state, exc.event, task_id) from None
             if await self.store.apply(self._names.task(record.task_type, task_id), move):

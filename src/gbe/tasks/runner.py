@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from gbe.errors import GbeError, InvalidTaskError, StateError, StateUnavailableError, TaskError
-from gbe.lifecycle import moves
+from gbe.lifecycle import history, moves
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
@@ -174,6 +174,8 @@ class Runner:
 
     async def _write(self, attempt: Attempt, move: Move) -> bool:
         """Whether it is ours to write. The engine may be away for long: what was done is not done in vain."""
+        if attempt.signal.job_id is not None:
+            move = history.ended(move, attempt.number, now=self._clock.now_ms())
         try:
             written = await self._store.settle(attempt.key, move, self._is_wanted)
         except StateUnavailableError as exc:

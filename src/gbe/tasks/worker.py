@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
 from gbe.ids import new_ulid
-from gbe.lifecycle import moves
+from gbe.lifecycle import history, moves
 from gbe.lifecycle.names import Priority, check_task_id
 from gbe.schemas.tasks import VERSION, TaskProgress, TaskSignal, decode_signal, encode
 from gbe.tasks.attempt import Attempt, Ending
@@ -292,6 +292,9 @@ class Worker:
             max_retries=attempt.max_retries,
             trace=to_link,
         )
+        if signal.job_id is not None:
+            trace = attempt.span.traceparent if attempt.span else attempt.traceparent
+            move = history.started(move, attempt.number, now=now, worker=self.name, traceparent=trace)
         if not await self._store.settle(key, move, lambda: self._patient):
             await self._signalled_in_vain(delivery, signal, name)
             return
