@@ -15,7 +15,6 @@ from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.postgres.config import is_postgres_url
@@ -40,6 +39,7 @@ from gbe.tasks.config import WorkerConfig
 from gbe.transport.base import StreamConfig
 from gbe.transport.embedded import EmbeddedConfig
 from gbe.transport.nats.config import NatsConfig
+from gbe.yamlfile import parse_yaml
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
@@ -605,10 +605,7 @@ def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
         raise ConfigError(f"there is no file {path}") from None
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} cannot be read: {exc}") from exc
-    try:
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as exc:
-        raise ConfigError(f"{path} is not YAML: {exc}") from exc
+    document = parse_yaml(text, path)
     if document is None:
         return {}
     if not isinstance(document, dict):

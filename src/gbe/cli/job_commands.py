@@ -92,15 +92,34 @@ def jobs_list(
 @jobs_app.command("show")
 def jobs_show(
     job_id: IdArgument,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Follow it until it ends; exit 1 if it does not succeed.")
+    ] = False,
     json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
-    """Show where each task of a job is."""
+    """Draw a job: where each of its tasks is."""
     from gbe.cli.jobs import show
 
-    show(load_settings(config, data_dir, transport), job_id, json=json)
+    show(load_settings(config, data_dir, transport), job_id, json=json, watch=watch)
+
+
+@jobs_app.command("timeline")
+def jobs_timeline(
+    job_id: IdArgument,
+    task: Annotated[str | None, typer.Option(metavar="NAME", help="One of its tasks, with all items.")] = None,
+    limit: Annotated[int, typer.Option(metavar="N", help="At most so many, the first ones.")] = 1_000,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Every transition of a job and its tasks: time, attempt, worker, trace, error."""
+    from gbe.cli.jobs import show_timeline
+
+    show_timeline(load_settings(config, data_dir, transport), job_id, task, limit, json=json)
 
 
 @jobs_app.command("cancel")
@@ -133,11 +152,12 @@ def jobs_retry(
 @jobs_app.command("graph")
 def jobs_graph(
     what: Annotated[str, typer.Argument(metavar="TYPE|ID", help="A job type, or a job.", show_default=False)],
+    form: Annotated[str, typer.Option("--format", metavar="mermaid|svg", help="What to write.")] = "mermaid",
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
     transport: TransportOption = None,
 ) -> None:
-    """Write the graph as Mermaid; of a job with the state of each task."""
+    """Write the graph as Mermaid or as a picture (SVG); of a job with the state of each task."""
     from gbe.cli.jobs import graph
 
-    graph(load_settings(config, data_dir, transport), what)
+    graph(load_settings(config, data_dir, transport), what, form)

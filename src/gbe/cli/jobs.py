@@ -1,33 +1,32 @@
 """What ``gbe jobs …`` does."""
 
+import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import typer
-import yaml
+from rich.console import Group
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from gbe.app import App
-from gbe.cli.output import clean, escaped, moment, print_json, print_table
+from gbe.cli.job_drawing import drawing
+from gbe.cli.output import clean, escaped, moment, print_json, print_table, print_text
 from gbe.cli.runtime import run as run_to_end
 from gbe.config import Settings
 from gbe.errors import ConfigError, InvalidJobError
 from gbe.graph.definition import MAX_DEFINITION, JobDefinition, parse_definition
 from gbe.graph.record import JobRecord, JobState
+from gbe.graph.svg import MAX_TASKS, svg
 from gbe.ids import is_ulid
 from gbe.jobs import views
 from gbe.jobs.client import JobClient
+from gbe.jobs.timeline import Transition
+from gbe.yamlfile import parse_yaml
 
-_MARKS: Final = {
-    "waiting": "·",
-    "starting": "…",
-    "running": "▶",
-    "completed": "✔",
-    "failed": "✘",
-    "skipped": "-",
-    "cancelled": "✕",
-}
+_WATCH: Final = 0.25  # seconds between two looks
 
 
 def read_file(path: Path) -> list[JobDefinition]:
@@ -41,14 +40,9 @@ def read_file(path: Path) -> list[JobDefinition]:
             content = file.read(MAX_DEFINITION + 1)
         if len(content) > MAX_DEFINITION:
             raise ConfigError(f"{path} has more than {MAX_DEFINITION} bytes; put its job types into several files")
-        text = content.decode()
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        _check_names(tree, path)
-        document = yaml.safe_load(text)
+        document = parse_yaml(content.decode(), path)
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path} cannot be read: {exc}") from None
-    except (yaml.YAMLError, RecursionError) as exc:
-        raise ConfigError(f"{path} is not YAML: {exc}") from None
     found = document.get("jobs", document) if isinstance(document, dict) else None
     if not isinstance(found, dict) or not found:
         raise ConfigError(f"{path}: expected job types by name, each with its tasks")
@@ -56,28 +50,6 @@ def read_file(path: Path) -> list[JobDefinition]:
         return [parse_definition(name, each) for name, each in found.items()]
     except InvalidJobError as exc:
         raise ConfigError(f"{path}: {exc}") from None
-
-
-def _check_names(tree: yaml.Node | None, path: Path) -> None:
-    """YAML readers let the last of two equal names win, silently; here they are an error."""
-    left, seen = [] if tree is None else [tree], set()
-    while left:
-        node = left.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            left += node.value
-        elif isinstance(node, yaml.MappingNode):
-            names: set[str] = set()
-            for key, value in node.value:
-                left.append(value)
-                if not isinstance(key, yaml.ScalarNode):
-                    continue
-                if key.value in names:
-                    line = key.start_mark.line + 1
-                    raise ConfigError(f"{path}, line {line}: {key.value[:60]} is there twice; rename one")
-                names.add(key.value)
 
 
 def validate(path: Path) -> None:
@@ -142,26 +114,66 @@ def list_jobs(
     with_client(settings, work)
 
 
-def show(settings: Settings, job_id: str, *, json: bool) -> None:
-    """A job and its tasks."""
+def show(settings: Settings, job_id: str, *, json: bool, watch: bool) -> None:
+    """A job and its graph; watched until it has ended."""
 
     async def work(client: JobClient) -> None:
         job = await client.get(job_id)
-        found = views.document(job, (await client.store.plan(job_id)).definition)
+        definition = (await client.store.plan(job_id)).definition
         if json:
-            print_json(found)
+            print_json(views.document(job, definition))
             return
-        typer.echo(f"{job.job_type} {job.job_id} {job.state.value}, run {job.run}, from {moment(job.created_at)}")
-        if job.error:
-            typer.echo(clean(job.error))
-        table = Table("", "task", "state", "items", "after", "error", box=None, pad_edge=False)
-        for task in found["tasks"]:
-            after = ", ".join(task.get("depends_on", ()))
-            state, error = task["state"], escaped(task.get("error", ""))
-            table.add_row(_MARKS[state], task["name"], state, str(task.get("items", "")), after, error)
-        print_table(table)
+        if not watch:
+            print_text(_shown(job, definition))
+            return
+        with Live(_shown(job, definition), refresh_per_second=8, transient=False) as live:
+            while not job.state.is_terminal:
+                await asyncio.sleep(_WATCH)
+                job = await client.get(job_id)
+                live.update(_shown(job, definition))
+        if job.state is not JobState.COMPLETED:
+            raise typer.Exit(1)
 
     with_client(settings, work)
+
+
+def _shown(job: JobRecord, definition: JobDefinition) -> Group:
+    head = Text(f"{job.job_type} {job.job_id} {job.state.value}, run {job.run}, from {moment(job.created_at)}")
+    error = [Text(clean(job.error), "red")] if job.error else []
+    return Group(head, *error, drawing(definition, views.document(job, definition)["tasks"]))
+
+
+def show_timeline(settings: Settings, job_id: str, task: str | None, limit: int, *, json: bool) -> None:
+    """Every transition of a job and its tasks."""
+
+    async def work(client: JobClient) -> None:
+        found = await client.timeline(job_id, task=task, limit=limit)
+        if json:
+            print_json(views.moments(found))
+            return
+        table = Table("time", "task", "", "attempt", "worker", "trace", "error", box=None, pad_edge=False)
+        for one in found.transitions:
+            table.add_row(
+                moment(one.at, milliseconds=True),
+                escaped(_name(one)),
+                one.what,
+                "" if one.attempt is None else str(one.attempt),
+                escaped(one.worker or ""),
+                (one.traceparent or "").split("-")[1] if one.traceparent and "-" in one.traceparent else "",
+                escaped(one.error or ""),
+            )
+        print_table(table)
+        if found.is_cut:
+            typer.echo(f"the first {limit}; more with --limit, or --task NAME for one of its tasks", err=True)
+
+    with_client(settings, work)
+
+
+def _name(one: Transition) -> str:
+    if one.task is None:
+        return "(job)"
+    item = "" if one.item is None else f"[{one.item}]"
+    return f"{'undo ' if one.undoes else ''}{one.task}{item}"
 
 
 def cancel(settings: Settings, ids: Sequence[str], reason: str) -> None:
@@ -184,17 +196,22 @@ def retry(settings: Settings, ids: Sequence[str]) -> None:
     with_client(settings, work)
 
 
-def graph(settings: Settings, what: str) -> None:
-    """The graph of a job type, or of a job with its states, as Mermaid."""
+def graph(settings: Settings, what: str, form: str) -> None:
+    """The graph of a job type, or of a job with its states."""
+    if form not in ("mermaid", "svg"):
+        raise ConfigError(f"--format is {form[:40]!r}; expected mermaid or svg")
 
     async def work(client: JobClient) -> None:
-        if not is_ulid(what):
-            typer.echo(views.mermaid(await client.look_up(what)), nl=False)
-            return
-        job = await client.get(what)
-        definition = (await client.store.plan(what)).definition
-        states = {node.name: job.code(number).word for number, node in enumerate(definition.nodes)}
-        typer.echo(views.mermaid(definition, states), nl=False)
+        states = None
+        if is_ulid(what):
+            job = await client.get(what)
+            definition = (await client.store.plan(what)).definition
+            states = views.states(job, definition)
+        else:
+            definition = await client.look_up(what)
+        if form == "svg" and len(definition.nodes) > MAX_TASKS:
+            raise ConfigError(f"a picture shows at most {MAX_TASKS} tasks, this job has {len(definition.nodes)}")
+        typer.echo(svg(definition, states) if form == "svg" else views.mermaid(definition, states), nl=False)
 
     with_client(settings, work)
 

@@ -5,13 +5,14 @@ from datetime import datetime
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 
-def moment(ms: int) -> str:
+def moment(ms: int, *, milliseconds: bool = False) -> str:
     """Unix milliseconds as local time."""
-    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(sep=" ", timespec="seconds")
+    exact = "milliseconds" if milliseconds else "seconds"
+    return datetime.fromtimestamp(ms / 1000).astimezone().isoformat(sep=" ", timespec=exact)
 
 
 def clean(text: str) -> str:
@@ -28,6 +29,11 @@ def print_table(table: Table) -> None:
     """For people: as wide as the terminal allows, or 200 characters in a pipe."""
     console = Console(soft_wrap=True) if sys.stdout.isatty() else Console(width=200)
     console.print(table)
+
+
+def print_text(text: RenderableType) -> None:
+    """For people, line by line as it is."""
+    Console(soft_wrap=True, highlight=False).print(text)
 
 
 def print_json(document: object) -> None:

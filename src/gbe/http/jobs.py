@@ -43,6 +43,7 @@ def job_endpoints(client: JobClient) -> list[Endpoint]:
         Endpoint("POST", "/v1/jobs", jobs.start),
         Endpoint("GET", "/v1/jobs", jobs.list),
         Endpoint("GET", "/v1/jobs/{id}", jobs.show),
+        Endpoint("GET", "/v1/jobs/{id}/timeline", jobs.timeline),
         Endpoint("POST", "/v1/jobs/{id}/cancel", jobs.cancel),
         Endpoint("POST", "/v1/jobs/{id}/retry", jobs.retry),
         Endpoint("GET", "/v1/job-types", jobs.types),
@@ -78,6 +79,12 @@ class _Jobs:
         job = await self._client.get(request.path_params["id"])
         plan = await self._client.store.plan(job.job_id)
         return answer(200, views.document(job, plan.definition))
+
+    async def timeline(self, request: Request) -> Response:
+        query = request.query_params
+        limit = _number("limit", query.get("limit", "1000"))
+        found = await self._client.timeline(request.path_params["id"], task=query.get("task"), limit=limit)
+        return answer(200, views.moments(found))
 
     async def cancel(self, request: Request) -> Response:
         body = await bounded_body(request, limit=_MAX_CANCEL)

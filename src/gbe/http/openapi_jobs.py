@@ -27,6 +27,22 @@ _JOB: Final[dict[str, Any]] = {
 }
 
 
+_TRANSITION: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["at", "what", "run"],
+    "properties": {
+        "at": _MOMENT,
+        "what": {**STRING, "description": "of the job, its state or `retried`; of a task, what happens to it"},
+        "run": INTEGER,
+        "task": {**STRING, "description": "left out for the job itself"},
+        "item": {**INTEGER, "description": "of a fan-out"},
+        "undoes": {"type": "boolean"},
+        "attempt": INTEGER,
+        **dict.fromkeys(("task_id", "worker", "traceparent", "error"), STRING),
+    },
+}
+
+
 def job_part() -> Part:
     """Paths and schemas."""
     return Part(
@@ -66,6 +82,25 @@ def job_part() -> Part:
                     bad=("404",),
                     operationId="showJob",
                     parameters=[_ID],
+                )
+            },
+            "/v1/jobs/{id}/timeline": {
+                "get": operation(
+                    "Every transition of the job and its tasks, in the order of time",
+                    "200",
+                    "JobTimeline",
+                    bad=("400", "404"),
+                    operationId="jobTimeline",
+                    parameters=[
+                        _ID,
+                        {"name": "task", "in": "query", "schema": STRING, "description": "one of its tasks"},
+                        {
+                            "name": "limit",
+                            "in": "query",
+                            "schema": {**INTEGER, "minimum": 1, "maximum": 10_000, "default": 1_000},
+                            "description": "the first ones",
+                        },
+                    ],
                 )
             },
             "/v1/jobs/{id}/cancel": {
@@ -133,6 +168,14 @@ def _schemas() -> dict[str, Any]:
     return {
         "Job": job,
         "JobDetail": {**job, "properties": {**_JOB, "tasks": {"type": "array", "items": task}}},
+        "JobTimeline": {
+            "type": "object",
+            "required": ["transitions", "more"],
+            "properties": {
+                "transitions": {"type": "array", "items": _TRANSITION},
+                "more": {"type": "boolean", "description": "whether there are more than these"},
+            },
+        },
         "JobPage": {
             "type": "object",
             "required": ["jobs", "cursor"],

@@ -79,6 +79,14 @@ class Orchestrator:
                 task.cancel()
             await asyncio.gather(*self._working, return_exceptions=True)
 
+    async def is_idle(self) -> bool:
+        """Whether nothing is under way, and nothing waits to be heard."""
+        if self._inboxes:
+            return False
+        names, transport = self.advancer.store.names, self._backend.transport
+        lags = [await transport.lag(pattern, GROUP) for pattern in (names.created, names.outcomes)]
+        return not any(lag.pending or lag.unacknowledged for lag in lags) and not self._inboxes
+
     async def heal(self) -> int:
         """Look at the jobs that are due for it; returns how many were. Slow ones go on when this has returned."""
         due = await self._backend.state.due(LOOK_AT, self._backend.clock.now_ms(), limit=_PAGE)

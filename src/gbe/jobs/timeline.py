@@ -21,6 +21,7 @@ from gbe.lifecycle.record import TaskRecord
 
 MOST: Final = 10_000
 _AT_ONCE: Final = 64
+_BEGINNINGS: Final = frozenset({"created", "retried"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +99,9 @@ async def timeline(backend: JobBackend, store: JobStore, job_id: str, task: str 
     return Timeline(found[:limit], is_cut or len(found) > limit)
 
 
-def _order(one: Transition) -> tuple[int, int]:
-    return one.at, one.attempt or 0
+def _order(one: Transition) -> tuple[int, int, int]:
+    """By time; within a millisecond a job begins before its tasks, and ends after them."""
+    return one.at, 1 if one.task is not None else 0 if one.what in _BEGINNINGS else 2, one.attempt or 0
 
 
 def _of_job(job: JobRecord, plan: Plan, task: str | None) -> Iterator[Transition]:

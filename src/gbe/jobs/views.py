@@ -1,5 +1,6 @@
 """Jobs as people and programs read them: documents for JSON, and the graph as Mermaid."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ from gbe.graph import progress
 from gbe.graph.definition import JobDefinition
 from gbe.graph.names import child_id
 from gbe.graph.record import ChunkCode, JobRecord, JobState
+from gbe.jobs.timeline import Timeline
 
 _SHAPES: Final = {True: ("[[", "]]"), False: ("[", "]")}
 _CHUNK_WORDS: Final = {code.value: code.name.lower() for code in ChunkCode}
@@ -59,6 +61,24 @@ def _task(job: JobRecord, definition: JobDefinition, number: int) -> dict[str, A
         found["error"] = job.errors[number]
     if node.depends_on:
         found["depends_on"] = list(node.depends_on)
+    return found
+
+
+def moments(found: Timeline) -> dict[str, Any]:
+    """A timeline; what is not there is left out."""
+    listed = [
+        {name: value for name, value in dataclasses.asdict(one).items() if value not in (None, False)}
+        for one in found.transitions
+    ]
+    return {"transitions": listed, "more": found.is_cut}
+
+
+def states(job: JobRecord, definition: JobDefinition) -> dict[str, str]:
+    """Where each task of a job is, in a few words, by name."""
+    found = {}
+    for number, node in enumerate(definition.nodes):
+        items = f", {job.sizes[number]} items" if number in job.sizes else ""
+        found[node.name] = f"{job.code(number).word}{items}"
     return found
 
 

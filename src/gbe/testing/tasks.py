@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from gbe.app import App
 from gbe.clock import ManualClock
 from gbe.config import default_streams
+from gbe.jobs.orchestrator import Orchestrator
 from gbe.lifecycle.names import Priority, TaskNames
 from gbe.notify.config import NotifyConfig
 from gbe.state.memory import MemoryRecords, MemoryStateStore
@@ -22,16 +23,25 @@ NAMESPACE = "test"
 
 
 class TaskBench:
-    """A worker and a sweeper in memory, from ``task_bench``.
+    """A worker, a sweeper and an orchestrator in memory, from ``task_bench``.
 
     Attributes:
         clock: what delays, retries and whole-task timeouts go by; step timeouts are real time.
     """
 
-    def __init__(self, app: App, worker: Worker, engine: MemoryEngine, backend: Backend, clock: ManualClock) -> None:
+    def __init__(
+        self,
+        app: App,
+        worker: Worker,
+        engine: MemoryEngine,
+        backend: Backend,
+        clock: ManualClock,
+        orchestrator: Orchestrator,
+    ) -> None:
         self.app, self.clock = app, clock
         self._worker, self._engine, self._backend = worker, engine, backend
         self._sweeper = Sweeper(backend.transport, backend.state, backend.names, clock=clock)
+        self._orchestrator = orchestrator
 
     async def run_until_idle(self, timeout: float = 30.0) -> None:
         """Run whatever is due, and what follows from it, until nothing is left to do at this moment.
@@ -43,6 +53,7 @@ class TaskBench:
         while quiet < 3:
             self._engine.tick()
             await self._sweeper.sweep()
+            await self._orchestrator.heal()
             quiet = quiet + 1 if await self._is_idle() else 0
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not idle within {timeout:g} s: {self._worker.running or 'tasks wait for a limit'}")
@@ -57,6 +68,8 @@ class TaskBench:
         if not self._worker.is_idle:
             return False
         names, transport = self._backend.names, self._backend.transport
+        if not await self._orchestrator.is_idle():
+            return False
         for task_type in self._worker.types:
             for priority in Priority:
                 lag = await transport.lag(names.queue(task_type, priority), names.group(task_type))
@@ -83,9 +96,12 @@ async def task_bench(app: App, *, concurrency: int = 10) -> AsyncIterator[TaskBe
         stop = asyncio.Event()
         worker = await app.worker(WorkerConfig(concurrency=concurrency, grace=0.0))
         running = asyncio.create_task(worker.run(stop), name="gbe.testing.worker")
+        orchestrator = Orchestrator(backend)
+        orchestrating = asyncio.create_task(orchestrator.run(), name="gbe.testing.orchestrator")
         try:
-            yield TaskBench(app, worker, engine, backend, clock)
+            yield TaskBench(app, worker, engine, backend, clock, orchestrator)
         finally:
             stop.set()
-            await running
+            orchestrating.cancel()
+            await asyncio.gather(running, orchestrating, return_exceptions=True)
             await app.close()
