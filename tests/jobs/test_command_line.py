@@ -43,12 +43,20 @@ def test_a_job_is_started_watched_and_drawn(shell: Shell) -> None:
     assert done.returncode == 0, done.stderr
     job_id = json.loads(done.stdout)["id"]
     shown = shell.run("jobs", "show", job_id)
-    assert [line.split()[:3] for line in shown.stdout.splitlines()[2:]] == [
+    assert [line.split()[1:4] for line in shown.stdout.splitlines()[1:] if "✔" in line] == [
         ["✔", "list", "completed"],
         ["✔", "each", "completed"],
         ["✔", "all", "completed"],
     ]
-    assert 'n1[["each<br/>completed"]]' in shell.run("jobs", "graph", job_id).stdout
+    watched = shell.run("jobs", "show", job_id, "--watch")
+    assert (watched.returncode, "3 items" in watched.stdout) == (0, True)
+    told = shell.run("jobs", "timeline", job_id, "--json")
+    transitions = json.loads(told.stdout)["transitions"]
+    assert (transitions[0]["what"], transitions[-1]["what"]) == ("created", "completed")
+    assert "each[2]" in shell.run("jobs", "timeline", job_id, "--task", "each").stdout
+    assert shell.run("jobs", "graph", job_id, "--format", "svg").stdout.startswith("<svg ")
+    assert "expected mermaid or svg" in shell.run("jobs", "graph", job_id, "--format", "png").stderr
+    assert 'n1[["each<br/>completed, 3 items"]]' in shell.run("jobs", "graph", job_id).stdout
     assert "n0 --> n1" in shell.run("jobs", "graph", "diamond").stdout
     assert job_id in shell.run("jobs", "list", "--type", "diamond", "--state", "completed").stdout
 
@@ -80,6 +88,9 @@ def test_jobs_over_http(shell: Shell) -> None:
         assert {"one", "diamond"} <= {each["name"] for each in http.get("/v1/job-types").json()["types"]}
         assert http.post("/v1/jobs", json={"type": "nobody"}).status_code == 404
         assert http.get("/v1/jobs/nobody").status_code == 404
+        told = http.get(f"{first.headers['location']}/timeline").json()
+        assert (told["transitions"][0]["what"], told["more"]) == ("created", False)
+        assert http.get(f"{first.headers['location']}/timeline?task=nobody").status_code == 400
         cycle = http.put("/v1/job-types/two", json={"tasks": {"copy": {"depends_on": "copy"}}})
         assert (cycle.status_code, "depends on itself" in cycle.text) == (400, True)
         assert http.post(f"/v1/jobs/{first.json()['id']}/retry").status_code == 409

@@ -400,3 +400,11 @@ class TestStateAndObjects:
         found = settings(text, tmp_path)
         assert "hunter" not in str(shown(found)) + repr(found.objects)
         assert shown(found)["objects.secret_access_key"] == HIDDEN
+
+
+def test_a_name_that_is_there_twice_is_refused_with_its_line(tmp_path: Path) -> None:
+    """YAML readers let the last one win, silently."""
+    file = tmp_path / "gbe.yaml"
+    file.write_text("listen: 127.0.0.1:1\nnotify:\n  cache_duration: 1h\n  cache_duration: 2h\n")
+    with pytest.raises(ConfigError, match=r"gbe\.yaml, line 4: cache_duration is there twice"):
+        load(file, environment={})
