@@ -28,7 +28,7 @@ from tests.jobs.oracle import Ended, Spec, World, graphs
 from tests.tasks.conftest import Deployment, Engine, MemoryBoth
 from tests.told import ends_told
 
-from gbe.errors import StateError, TransportError
+from gbe.errors import IllegalJobTransitionError, StateError, TransportError
 from gbe.graph.definition import parse_definition
 from gbe.graph.names import place_of
 from gbe.graph.record import JobRecord, JobState
@@ -121,22 +121,35 @@ class Machine(RuleBasedStateMachine):
 
     @rule(some=st.lists(_MESSAGES, max_size=4))
     def both_at_once(self, some: list[int]) -> None:
-        """Two are told the same, and neither knows of the other."""
-        heard = sorted({self.mail[number % len(self.mail)] for number in some}) if self.mail else []
-        self.mail = [task_id for task_id in self.mail if task_id not in heard]
+        """Each is told something else, and neither knows of the other."""
+        heard = self._take(some)
 
         async def race() -> None:
-            await asyncio.gather(*(self._advance(who, heard) for who in range(2)))
+            await asyncio.gather(*(self._advance(who, heard[who::2]) for who in range(2)))
 
         self._runner.run(race())
 
-    @rule(is_meant=st.integers(0, 5))
-    def an_operator_cancels(self, is_meant: int) -> None:
-        """Now and then."""
+    def _take(self, some: list[int]) -> list[str]:
+        heard = sorted({self.mail[number % len(self.mail)] for number in some}) if self.mail else []
+        self.mail = [task_id for task_id in self.mail if task_id not in heard]
+        return heard
+
+    @rule(is_meant=st.integers(0, 5), some=st.lists(_MESSAGES, max_size=4))
+    def an_operator_cancels(self, is_meant: int, some: list[int]) -> None:
+        """Now and then, while somebody goes on with the job."""
         if is_meant == 5 and not self._job().state.is_terminal:
-            self._runner.run(self.client.cancel(self.job_id))
-            self.was_cancelled = True
-            self._runner.run(self._advance(0, [], look=True))
+            self._runner.run(self._cancel(self._take(some)))
+
+    async def _cancel(self, heard: list[str]) -> None:
+        await asyncio.gather(self._advance(0, heard), self._try_to_cancel(), self._advance(1, heard))
+        await self._advance(0, [], look=True)
+
+    async def _try_to_cancel(self) -> None:
+        try:
+            await self.client.cancel(self.job_id)
+        except IllegalJobTransitionError:  # it has just ended
+            return
+        self.was_cancelled = True
 
     @rule()
     def an_operator_retries(self) -> None:
@@ -306,6 +319,7 @@ class Machine(RuleBasedStateMachine):
 
     def _is_right(self, job: JobRecord) -> None:
         """A job that has ended is as its tasks' ends make it."""
+        assert self._runner.run(self._alive()) == [], "left running"
         fatal = [spec.name for spec in self.specs if self.world.is_fatal(spec.name)]
         codes = {spec.name: job.nodes[number] for number, spec in enumerate(self.specs)}
         assert not set(codes.values()) & set("wsr")
@@ -324,6 +338,10 @@ class Machine(RuleBasedStateMachine):
         must = {spec.name for spec in self.specs if self._must_be_undone(job, spec)}
         assert must <= undone <= must | self._stopped_fan_outs(job), (must, undone, codes)
         self.world.effects -= undone
+
+    async def _alive(self) -> list[str]:
+        """Tasks that nobody looks after any more."""
+        return [key for key in self.open if not (await self._record(key)).state.is_terminal]
 
     def teardown(self) -> None:
         """Whatever has happened, the job ends."""
