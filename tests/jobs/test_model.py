@@ -87,13 +87,19 @@ class Machine(RuleBasedStateMachine):
 
     # -- what happens
 
-    @rule(number=_MESSAGES, is_well=st.booleans(), is_heard=st.booleans(), length=st.integers(0, 3))
-    def a_worker_ends_a_task(self, number: int, is_well: bool, is_heard: bool, length: int) -> None:
-        """Well, or so that it is tried again as long as it may be; its message may be lost."""
-        if self.open:
-            self._runner.run(self._work(self.open[number % len(self.open)], length if is_well else None))
-            if not (is_heard or self.is_calm) and self.mail:
-                self.mail.pop()
+    @precondition(lambda self: self.open)
+    @rule(some=st.lists(st.tuples(_MESSAGES, st.sampled_from([None, 0, 1, 2, 3])), min_size=1, max_size=6))
+    def workers_end_tasks(self, some: list[tuple[int, int | None]]) -> None:
+        """Well, or so that it is tried again as long as it may be."""
+        for number, length in some:
+            if self.open:
+                self._runner.run(self._work(self.open[number % len(self.open)], length))
+
+    @precondition(lambda self: self.mail and not self.is_calm)
+    @rule(number=_MESSAGES)
+    def a_message_is_lost(self, number: int) -> None:
+        """For good."""
+        del self.mail[number % len(self.mail)]
 
     @precondition(lambda self: self.mail)
     @rule(who=st.integers(0, 1), some=st.lists(_MESSAGES, min_size=1, max_size=4), is_repeated=st.booleans())
