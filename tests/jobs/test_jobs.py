@@ -3,12 +3,13 @@
 from collections import Counter
 
 import pytest
-from tests.jobs.conftest import Bench
+from tests.jobs.conftest import QUICK, Bench
 from tests.waiting import PATIENCE, eventually
 
 from gbe.errors import IllegalJobTransitionError
 from gbe.graph import progress
 from gbe.graph.record import JobState
+from gbe.jobs.advance import Advancer, Step
 from gbe.schemas.jobs import decode_event
 
 DIAMOND = {
@@ -198,6 +199,24 @@ async def test_what_follows_a_task_that_cannot_start_does_not_start(bench: Bench
     assert done.state is JobState.FAILED
     assert await bench.words(job.job_id) == {"total": "failed", "fetch": "cancelled"}
     assert not calls
+
+
+async def test_what_follows_a_task_that_is_refused_as_it_is_submitted_starts_at_once(bench: Bench) -> None:
+    """Nobody has to look at the job for that: no message will come."""
+    register(bench)
+    job = await bench.start(
+        {
+            "total": {"input_from": {"numbers": "params.numbers"}, "on_failure": "continue"},
+            "fetch": {"depends_on": "total", "params": {"count": 1}},
+        }
+    )
+    advancer = Advancer(await bench.deployment.backend(), {}, QUICK)
+
+    async def is_done() -> bool:
+        return await advancer.step(job.job_id) is Step.DONE
+
+    await eventually(is_done, "nothing more to do")
+    assert await bench.words(job.job_id) == {"total": "failed", "fetch": "running"}
 
 
 async def test_cancelling_a_job_that_undoes_stops_that_too(bench: Bench) -> None:

@@ -28,7 +28,7 @@ from tests.jobs.oracle import Ended, Spec, World, graphs
 from tests.tasks.conftest import Deployment, Engine, MemoryBoth
 from tests.told import ends_told
 
-from gbe.errors import StateError, TransportError
+from gbe.errors import IllegalJobTransitionError, StateError, TransportError
 from gbe.graph.definition import parse_definition
 from gbe.graph.names import place_of
 from gbe.graph.record import JobRecord, JobState
@@ -87,13 +87,19 @@ class Machine(RuleBasedStateMachine):
 
     # -- what happens
 
-    @rule(number=_MESSAGES, is_well=st.booleans(), is_heard=st.booleans(), length=st.integers(0, 3))
-    def a_worker_ends_a_task(self, number: int, is_well: bool, is_heard: bool, length: int) -> None:
-        """Well, or so that it is tried again as long as it may be; its message may be lost."""
-        if self.open:
-            self._runner.run(self._work(self.open[number % len(self.open)], length if is_well else None))
-            if not (is_heard or self.is_calm) and self.mail:
-                self.mail.pop()
+    @precondition(lambda self: self.open)
+    @rule(some=st.lists(st.tuples(_MESSAGES, st.sampled_from([None, 0, 1, 2, 3])), min_size=1, max_size=6))
+    def workers_end_tasks(self, some: list[tuple[int, int | None]]) -> None:
+        """Well, or so that it is tried again as long as it may be."""
+        for number, length in some:
+            if self.open:
+                self._runner.run(self._work(self.open[number % len(self.open)], length))
+
+    @precondition(lambda self: self.mail and not self.is_calm)
+    @rule(number=_MESSAGES)
+    def a_message_is_lost(self, number: int) -> None:
+        """For good."""
+        del self.mail[number % len(self.mail)]
 
     @precondition(lambda self: self.mail)
     @rule(who=st.integers(0, 1), some=st.lists(_MESSAGES, min_size=1, max_size=4), is_repeated=st.booleans())
@@ -121,22 +127,35 @@ class Machine(RuleBasedStateMachine):
 
     @rule(some=st.lists(_MESSAGES, max_size=4))
     def both_at_once(self, some: list[int]) -> None:
-        """Two are told the same, and neither knows of the other."""
-        heard = sorted({self.mail[number % len(self.mail)] for number in some}) if self.mail else []
-        self.mail = [task_id for task_id in self.mail if task_id not in heard]
+        """Each is told something else, and neither knows of the other."""
+        heard = self._take(some)
 
         async def race() -> None:
-            await asyncio.gather(*(self._advance(who, heard) for who in range(2)))
+            await asyncio.gather(*(self._advance(who, heard[who::2]) for who in range(2)))
 
         self._runner.run(race())
 
-    @rule(is_meant=st.integers(0, 5))
-    def an_operator_cancels(self, is_meant: int) -> None:
-        """Now and then."""
+    def _take(self, some: list[int]) -> list[str]:
+        heard = sorted({self.mail[number % len(self.mail)] for number in some}) if self.mail else []
+        self.mail = [task_id for task_id in self.mail if task_id not in heard]
+        return heard
+
+    @rule(is_meant=st.integers(0, 5), some=st.lists(_MESSAGES, max_size=4))
+    def an_operator_cancels(self, is_meant: int, some: list[int]) -> None:
+        """Now and then, while somebody goes on with the job."""
         if is_meant == 5 and not self._job().state.is_terminal:
-            self._runner.run(self.client.cancel(self.job_id))
-            self.was_cancelled = True
-            self._runner.run(self._advance(0, [], look=True))
+            self._runner.run(self._cancel(self._take(some)))
+
+    async def _cancel(self, heard: list[str]) -> None:
+        await asyncio.gather(self._advance(0, heard), self._try_to_cancel(), self._advance(1, heard))
+        await self._advance(0, [], look=True)
+
+    async def _try_to_cancel(self) -> None:
+        try:
+            await self.client.cancel(self.job_id)
+        except IllegalJobTransitionError:  # it has just ended
+            return
+        self.was_cancelled = True
 
     @rule()
     def an_operator_retries(self) -> None:
@@ -306,6 +325,7 @@ class Machine(RuleBasedStateMachine):
 
     def _is_right(self, job: JobRecord) -> None:
         """A job that has ended is as its tasks' ends make it."""
+        assert self._runner.run(self._alive()) == [], "left running"
         fatal = [spec.name for spec in self.specs if self.world.is_fatal(spec.name)]
         codes = {spec.name: job.nodes[number] for number, spec in enumerate(self.specs)}
         assert not set(codes.values()) & set("wsr")
@@ -324,6 +344,10 @@ class Machine(RuleBasedStateMachine):
         must = {spec.name for spec in self.specs if self._must_be_undone(job, spec)}
         assert must <= undone <= must | self._stopped_fan_outs(job), (must, undone, codes)
         self.world.effects -= undone
+
+    async def _alive(self) -> list[str]:
+        """Tasks that nobody looks after any more."""
+        return [key for key in self.open if not (await self._record(key)).state.is_terminal]
 
     def teardown(self) -> None:
         """Whatever has happened, the job ends."""

@@ -121,14 +121,18 @@ async def test_an_orchestrator_that_dies_after_any_write_is_replaced(
     assert set((await ends_of(bench)).values()) == {1}
 
 
-async def test_a_cancelled_job_is_wound_up_whenever_its_orchestrator_dies(bench: Bench) -> None:
-    """Its tasks are stopped, what was not submitted is not, and its end is told once."""
+@pytest.mark.parametrize("is_submitted", [True, False], ids=["submitted", "intended"])
+async def test_a_cancelled_job_is_wound_up_whenever_its_orchestrator_dies(bench: Bench, is_submitted: bool) -> None:
+    """Its tasks are stopped, what was only to be submitted can be no more, and its end is told once."""
     calls = register(bench)
     backend, jobs = await bench.deployment.backend(), 0
     for writes in itertools.count(1):
         job = await bench.start(TASKS)
         jobs += 1
-        await Orchestrator(backend, {}, QUICK).advance(job.job_id, look=True)
+        if is_submitted:
+            await Orchestrator(backend, {}, QUICK).advance(job.job_id, look=True)
+        else:
+            assert await live(bench, backend, job.job_id, Life(2))  # the event of its start, and the intention
         await bench.jobs.cancel(job.job_id)
         has_died = await live(bench, backend, job.job_id, Life(writes))
         assert (await ended(bench, backend, job)).state is JobState.CANCELLED
