@@ -48,11 +48,12 @@ class Shell:
             timeout=60,
         )
 
-    def until_ok(self, *words: str) -> None:
+    def until_ok(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a command until it succeeds."""
         deadline = time.monotonic() + 60
         while (done := self.run(*words)).returncode != 0:
             assert time.monotonic() < deadline, done.stderr + (self.folder / "log").read_text()
+        return done
 
     def until_logged(self, text: str, times: int) -> None:
         """Wait until our processes have said so, that often in all."""
