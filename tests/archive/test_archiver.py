@@ -119,7 +119,7 @@ async def test_a_stop_writes_what_waits(archive: Archive) -> None:
     async with archive.archiving(config) as archiver:
         await eventually(lambda: archiver.is_active, "it is active")
         published = await publish(archive, 5)
-        await eventually(lambda: archiver._held == 5, "all was handed over")
+        await eventually(lambda: archiver.held == 5, "all was handed over")
     await archive.check(published)
 
 

@@ -3,6 +3,8 @@
 ``archive/domain={domain}/subject={subject}/dt={YYYY-MM-DD}/{first}_{last}.jsonl.gz`` holds a batch. Positions are
 padded so that names sort as the stream does: ``{major:020}-{minor:010}``.
 
+Positions begin again in a stream that was deleted and made anew: then the name begins with ``g{generation:04}_``.
+
 ``manifest/domain={domain}/subject={subject}/dt={YYYY-MM-DD}/{chunk:06}.json`` says what must be there; not below
 ``archive/``, where query engines would take it for data.
 
@@ -24,7 +26,7 @@ _MAX_DOMAIN: Final = 100
 
 _FOLDER: Final = r"domain=(?P<domain>[^/]+)/subject=(?P<subject>[^/]+)/dt=(?P<day>\d{4}-\d\d-\d\d)"
 _FILE: Final = re.compile(
-    rf"{DATA}/{_FOLDER}/(?P<a>\d{{20}})-(?P<b>\d{{10,}})_(?P<c>\d{{20}})-(?P<d>\d{{10,}})\.(?P<format>[a-z.]+)\Z"
+    rf"{DATA}/{_FOLDER}/(?:g(?P<generation>\d{{4,}})_)?(?P<a>\d{{20}})-(?P<b>\d{{10,}})_(?P<c>\d{{20}})-(?P<d>\d{{10,}})\.(?P<format>[a-z.]+)\Z"
 )
 _MANIFEST: Final = re.compile(rf"{MANIFESTS}/{_FOLDER}/(?P<chunk>\d{{6,}})\.json\Z")
 
@@ -40,6 +42,7 @@ class DataFile:
     first: Position
     last: Position
     format: str
+    generation: int = 0
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
@@ -51,7 +54,8 @@ class DataFile:
             Position(int(found["a"]), int(found["b"])),
             Position(int(found["c"]), int(found["d"])),
         )
-        return cls(name, found["domain"], found["subject"], found["day"], first, last, found["format"])
+        generation = int(found["generation"] or 0)
+        return cls(name, found["domain"], found["subject"], found["day"], first, last, found["format"], generation)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,7 +92,9 @@ def folder(root: str, subject: str, day: str | None = None) -> str:
 
 def data_name(batch: Batch, extension: str) -> str:
     """The name of a batch's file: the same for the same batch."""
-    return f"{folder(DATA, batch.subject, batch.day)}/{_padded(batch.first)}_{_padded(batch.last)}.{extension}"
+    borders = f"{_padded(batch.first)}_{_padded(batch.last)}"
+    generation = f"g{batch.generation:04}_" if batch.generation else ""
+    return f"{folder(DATA, batch.subject, batch.day)}/{generation}{borders}.{extension}"
 
 
 def manifest_name(subject: str, day: str, chunk: int) -> str:
