@@ -79,15 +79,19 @@ def cut(
     A message that is larger than ``most_bytes`` is a batch of its own. ``None`` if there is no message.
     """
     taken: list[Archived] = []
-    size, day = 0, ""
+    size, day, number = 0, "", -1
     for message in messages[:most]:
         if message.position is None:
             continue
         envelope = message.envelope
-        its_day = day_of(envelope.timestamp)
         size += len(envelope.payload)
-        if taken and (its_day != day or size > most_bytes):
+        if envelope.timestamp // _DAY_MS != number:  # a name costs as much as the rest
+            number = envelope.timestamp // _DAY_MS
+            its_day = day_of(envelope.timestamp)
+            if taken and its_day != day:
+                break
+            day = its_day
+        if taken and size > most_bytes:
             break
-        day = its_day
-        taken.append(Archived(message.position, envelope))
+        taken.append(message if isinstance(message, Archived) else Archived(message.position, envelope))
     return Batch(subject, day, tuple(taken), generation) if taken else None

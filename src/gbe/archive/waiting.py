@@ -58,15 +58,17 @@ class Waiting:
 
         Its payload is kept as long as there is room.
         """
-        earlier = self.drop(delivery.position)
+        position, room = delivery.position, self.room
+        if position in self.held and (earlier := self.drop(position)) is not None:
+            now = earlier.came
         size = len(delivery.envelope.payload)
-        is_whole = size <= self.room.left
+        is_whole = size <= room.left
         if is_whole:
-            self.room.left -= size
+            room.left -= size
         else:
             delivery.envelope = replace(delivery.envelope, payload=b"")
-        self.room.messages += 1
-        self.held[delivery.position] = Held(now if earlier is None else earlier.came, delivery, is_whole)
+        room.messages += 1
+        self.held[position] = Held(now, delivery, is_whole)
 
     def drop(self, position: Position) -> Held | None:
         """Hold it no longer."""
@@ -86,8 +88,18 @@ class Waiting:
         point = self.point
         if point is None or point.position is None:
             return []
-        done = [position for position in self.held if position <= point.position]
-        return [found.delivery for position in done if (found := self.drop(position)) is not None]
+        archived, last, room = [], point.position, self.room
+        left: dict[Position, Held] = {}
+        for position, held in self.held.items():
+            if position > last:
+                left[position] = held
+                continue
+            archived.append(held.delivery)
+            if held.is_whole:
+                room.left += len(held.delivery.envelope.payload)
+        room.messages -= len(archived)
+        self.held = left
+        return archived
 
     def following(self, behind: Position | None, most: int) -> list[Archived]:
         """The next messages behind a position as they were delivered, if it is certain that the stream has no others
@@ -95,15 +107,11 @@ class Waiting:
         if behind is None:
             return []
         found: list[Archived] = []
-        for position in sorted(self.held):
-            if position <= behind:
-                continue
+        for position in sorted(position for position in self.held if position > behind)[:most]:
             _, delivery, is_whole = self.held[position]
             if not is_whole or delivery.since > behind:
                 return []
             found.append(Archived(position, delivery.envelope))
-            if len(found) == most:
-                break
         return found
 
     @property

@@ -200,8 +200,10 @@ class Writer:
         if found.is_doubtful:
             return  # something came meanwhile that may be of another stream
         for delivery in found.take_archived():
-            if not delivery.is_settled:
-                await quietly(delivery.ack())
+            try:
+                await delivery.ack()
+            except GbeError as exc:  # no news: what was not acknowledged comes again
+                logger.debug("not acknowledged: %s", exc)
 
 
 def _renewal(subject: str, point: Point) -> str:
