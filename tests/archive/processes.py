@@ -34,7 +34,7 @@ class ArchiverProcess:
     ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "GBE_TRANSPORT": deployment.engine.url,
             "GBE_NAMESPACE": deployment.namespace,
             "GBE_STATE_BUCKET": deployment.namespace,
