@@ -7,8 +7,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# more than there are cores: most of what tests do is waiting for engines, leases and time limits
+WORKERS ?= 4
 
-.PHONY: help setup serve test engines lint format demo-tasks bench lock clean
+.PHONY: help setup serve test engines clients lint format demo-tasks bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show this help
@@ -20,11 +22,14 @@ setup: $(VENV)/.run ## Create .venv with gbe in it
 serve: $(VENV)/.run ## Start the server (options: make serve ARGS="--listen 127.0.0.1:9090")
 	@exec $(BIN)/gbe serve $(ARGS)
 
-test: $(VENV)/.dev lint engines ## Lint, types and all tests (options: make test ARGS="-k publish")
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+test: $(VENV)/.dev lint engines clients ## Lint, types and all tests (options: make test ARGS="-k publish")
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 engines: ## Make sure that the engines of the tests are there
 	@scripts/install-engines
+
+clients: ## Make sure that the npm clients of the tests are there
+	@scripts/install-clients
 
 lint: $(VENV)/.dev ## Lint and strict types
 	$(BIN)/ruff check .
@@ -50,5 +55,5 @@ clean: ## Remove .venv and caches
 $(VENV)/.run: requirements/run.txt pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/install run
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml
+$(VENV)/.dev: requirements/dev.txt requirements/clients.txt pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/install dev

@@ -23,6 +23,7 @@ _given: deque[int] = deque()  # ports, the latest last
 
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: no engine outlives its test run
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and pass that on
 
 
 class NatsProcess:

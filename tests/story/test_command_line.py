@@ -1,7 +1,6 @@
 """The command line as a user meets it: ``gbe publish`` and ``gbe subscribe`` against a running ``gbe serve``."""
 
 import asyncio
-import ctypes
 import json
 import os
 import pty
@@ -17,7 +16,7 @@ from typing import Any, Self
 
 import httpx
 import pytest
-from tests.engines import free_port
+from tests.engines import _die_with_parent, free_port
 from tests.waiting import PATIENCE, eventually
 
 GBE = str(Path(sys.executable).parent / "gbe")
@@ -27,10 +26,6 @@ ENVIRONMENT = {
     if not name.startswith(("GBE_", "NTFY_")) and not name.lower().endswith("_proxy")
 }
 UNLIMITED = {"GBE_NOTIFY_VISITOR_REQUEST_LIMIT_EXEMPT_HOSTS": "127.0.0.1"}
-
-
-def die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: nothing outlives its test run
 
 
 class Program:
@@ -46,7 +41,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 env=ENVIRONMENT | environment,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing of ours runs in threads here
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing of ours runs in threads here
             )
 
     @property
@@ -157,7 +152,7 @@ async def gbe(*arguments: str, stdin: bytes = b"", **environment: str) -> Finish
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT | environment,
-        preexec_fn=die_with_parent,
+        preexec_fn=_die_with_parent,
     )
     async with asyncio.timeout(PATIENCE):
         out, err = await process.communicate(stdin)

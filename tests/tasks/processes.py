@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -20,9 +21,19 @@ class GbeProcess:
         url: of the engine.
         namespace: of the deployment, which is the name of its state store too.
         quick: short leases, so that a test need not wait for long ones.
+        settings: further variables of its environment.
     """
 
-    def __init__(self, words: list[str], url: str, namespace: str, log: Path, *, quick: bool = True) -> None:
+    def __init__(
+        self,
+        words: list[str],
+        url: str,
+        namespace: str,
+        log: Path,
+        *,
+        quick: bool = True,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
@@ -39,6 +50,7 @@ class GbeProcess:
                 "GBE_SWEEPER_INTERVAL": "100ms",
                 "GBE_SWEEPER_TERM": "1s",
             }
+        environment |= settings or {}
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(

@@ -55,6 +55,7 @@ DEDUP_WINDOW: Final = 60
 _LONGEST_WRITE: Final = 50.0
 _PAUSE: Final = 0.05  # no leader, no space: until the next try
 _RECONNECT_POLL: Final = 0.01
+_TICK: Final = 0.05  # how often deadlines are looked at
 
 
 class _PubAck(msgspec.Struct):
@@ -86,17 +87,43 @@ class Message:
     body: bytes = b""
 
 
+class _Exchange:
+    """Something sent, and the replies that have come so far."""
+
+    __slots__ = ("_replies", "_until", "ends_at", "future", "subject")
+
+    def __init__(
+        self,
+        subject: str,
+        until: Callable[[list[Msg]], bool],
+        ends_at: float,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.subject, self.ends_at, self._until = subject, ends_at, until
+        self._replies: list[Msg] = []
+        self.future: asyncio.Future[list[Msg]] = loop.create_future()
+
+    def on_reply(self, msg: Msg) -> None:
+        self._replies.append(msg)
+        if not self.future.done() and self._until(self._replies):
+            self.future.set_result(self._replies)
+
+    def fail(self, error: Exception) -> None:
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
 class Requests:
     """Asks and writes for one store."""
 
     def __init__(self, connection: NatsConnection, names: Names) -> None:
         self._connection, self._names = connection, names
-        self._waiting: dict[str, asyncio.Future[list[Msg]]] = {}
+        self._under_way: dict[str, _Exchange] = {}  # by reply subject
+        self._is_watched = False
         self._ids = itertools.count(1)
         self._id_prefix = f"{os.getpid():x}{time.time_ns():x}{os.urandom(4).hex()}"
         self._stop_listening = connection.on_reconnect(self._on_reconnect)
         connection.on_refusal(self._on_refusal)
-        self._refusable: dict[str, tuple[str, asyncio.Future[list[Msg]]]] = {}
 
     def deadline(self) -> float:
         """When an operation that begins now must be done, on the loop's clock."""
@@ -105,9 +132,8 @@ class Requests:
     def close(self) -> None:
         """Fail whatever is under way."""
         self._stop_listening()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(StateClosedError("the state store was closed before the engine answered"))
+        for exchange in self._under_way.values():
+            exchange.fail(StateClosedError("the state store was closed before the engine answered"))
 
     # -- one exchange
 
@@ -134,43 +160,40 @@ class Requests:
             if loop.time() >= deadline:
                 raise StateUnavailableError("no connection to the engine")
             await asyncio.sleep(_RECONNECT_POLL)
-        future: asyncio.Future[list[Msg]] = loop.create_future()
-        replies: list[Msg] = []
-
-        def on_reply(msg: Msg) -> None:
-            replies.append(msg)
-            if not future.done() and until(replies):
-                future.set_result(replies)
-
-        def give_up() -> None:
-            if not future.done():
-                future.set_exception(TimeoutError())
-
-        reply = connection.expect(on_reply)
-        self._waiting[reply] = future
-        self._refusable[reply] = (subject.lower(), future)
-        timer = loop.call_later(max(min(deadline - loop.time(), patience), 0.001), give_up)
+        exchange = _Exchange(subject, until, min(deadline, loop.time() + patience), loop)
+        reply = connection.expect(exchange.on_reply)
+        self._under_way[reply] = exchange
+        if not self._is_watched:
+            self._is_watched = True
+            loop.call_later(_TICK, self._look_at_the_clock)
         connection.write(make(reply))
         try:
-            return await future
+            return await exchange.future
         finally:
-            timer.cancel()
             connection.forget(reply)
-            del self._waiting[reply], self._refusable[reply]
+            del self._under_way[reply]
+
+    def _look_at_the_clock(self) -> None:
+        """End what has waited for long enough. One timer for all: that of each exchange cost as much as its frame."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for exchange in self._under_way.values():
+            if now >= exchange.ends_at:
+                exchange.fail(TimeoutError())
+        self._is_watched = bool(self._under_way)
+        if self._is_watched:
+            loop.call_later(_TICK, self._look_at_the_clock)
 
     def _on_reconnect(self) -> None:
         """What was under way died with the connection."""
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(LostReplyError())
+        for exchange in self._under_way.values():
+            exchange.fail(LostReplyError())
 
     def _on_refusal(self, subject: str, reason: str) -> None:
         """The account may not publish there: no answer will come."""
-        for wanted, future in self._refusable.values():
-            if wanted == subject and not future.done():
-                future.set_exception(
-                    StateUnavailableError(f"{subject}: the server's permissions do not allow it: {reason}")
-                )
+        for exchange in self._under_way.values():
+            if exchange.subject.lower() == subject:
+                exchange.fail(StateUnavailableError(f"{subject}: the server's permissions do not allow it: {reason}"))
 
     # -- questions
 

@@ -109,7 +109,7 @@ class NatsWatch(Watch):
             self._last = None
         self._stream_created = info.created
         self._inbox, self._mail = self._connection.new_inbox(), asyncio.Queue()
-        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put))
+        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put_nowait))
         start: dict[str, Any] = {"deliver_policy": "new"}
         if self._last is not None:
             start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}

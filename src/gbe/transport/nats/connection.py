@@ -249,7 +249,7 @@ class NatsConnection:
                 logger.warning("nats: tails are not told of new leaders: %s", exc)
         return lambda: self._leader_listeners.pop(key, None) and None
 
-    async def _on_leader(self, msg: Msg) -> None:
+    def _on_leader(self, msg: Msg) -> None:
         stream = msg.subject[len(_LEADER_ELECTED) + 1 :]
         for wanted, listener in list(self._leader_listeners.values()):
             if wanted == stream:
@@ -300,7 +300,7 @@ class NatsConnection:
         """Stop handing over the messages of this reply subject."""
         self._handlers.pop(reply[len(self._inbox) :], None)
 
-    async def _on_reply(self, msg: Msg) -> None:
+    def _on_reply(self, msg: Msg) -> None:
         handler = self._handlers.get(msg.subject[len(self._inbox) :])
         if handler is not None:
             handler(msg)
@@ -400,11 +400,14 @@ class NatsConnection:
                 await asyncio.sleep(0.01)
             await self._client.flush(timeout=60)
 
-    async def subscribe(self, subject: str, handler: Callable[[Msg], Awaitable[None]]) -> Subscription:
-        """A core subscription that survives reconnects; it stands on the server when this returns."""
+    async def subscribe(self, subject: str, handler: Callable[[Msg], None]) -> Subscription:
+        """A core subscription that survives reconnects; it stands on the server when this returns.
+
+        ``handler`` is called within the reading of the connection: what takes time belongs into a task.
+        """
         refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._complaints.failing(refused, "subscription", subject), translated(f"subscribe to {subject}"):
-            subscription = await self._client.subscribe(subject, cb=handler)
+            subscription = await self._client.subscribe_at_once(subject, handler)
             try:
                 await self.flush()
             except BaseException:  # nobody will give it up

@@ -347,7 +347,7 @@ class NatsConsumption(Consumption):
             await self._connection.retire(retired)
         inbox = puller.inbox = self._connection.new_inbox()
 
-        async def on_message(msg: Msg) -> None:
+        def on_message(msg: Msg) -> None:
             was_asked = inbox == puller.inbox  # and not by a request that is given up since
             if self._stopped:
                 if msg.reply:

@@ -225,7 +225,7 @@ class _SubjectFeed:
         await self._connection.unsubscribe(self._subscriptions)
         self._live.clear()
 
-    async def _on_live(self, msg: Msg) -> None:
+    def _on_live(self, msg: Msg) -> None:
         if len(self._live) >= BUFFER or self._live_bytes >= BUFFER_BYTES:
             self._live.clear()
             self._live_bytes = 0
@@ -377,7 +377,7 @@ class _PatternFeed:
         self._queued_bytes += len(message.envelope.payload)
         await self._queue.put(message)
 
-    async def _on_volatile(self, msg: Msg) -> None:
+    def _on_volatile(self, msg: Msg) -> None:
         envelope = _volatile(msg)
         if any(matches(pattern, envelope.subject) for pattern in self._earlier):
             return
@@ -420,7 +420,7 @@ class _StreamReader:
         await self.close()
         self._inbox = self._connection.new_inbox()
         self._mail = asyncio.Queue()
-        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put))
+        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put_nowait))
         config = {
             "ack_policy": "none",
             "filter_subject": self._pattern,
