@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.engines import _die_with_parent
 from tests.tasks.conftest import Deployment
 
-from gbe.archive import files, rows
+from gbe.archive import files
 from gbe.archive.layout import DATA
 from gbe.archive.manifest import Mark
 from gbe.archive.progress import Progress
@@ -83,8 +83,7 @@ async def ids(place: ObjectsConfig) -> Counter[str]:
     found: Counter[str] = Counter()
     async with await ObjectStore.open(place) as objects:
         async for info in objects.list(DATA):
-            lines = files.unpack(await objects.get(info.name), info.name)
-            found.update(row.id for row in rows.decode(lines, info.name))
+            found.update(row.id for row in files.unpack(await objects.get(info.name), info.name))
     return found
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
-from gbe.archive import files, rows
+from gbe.archive import files
 from gbe.archive.archiver import Archiver
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.layout import DATA
@@ -69,7 +69,7 @@ class Archive:
         found: list[Row] = []
         async with await ObjectStore.open(self.place) as objects:
             async for info in objects.list(DATA):
-                found += rows.decode(files.unpack(await objects.get(info.name), info.name), info.name)
+                found += files.unpack(await objects.get(info.name), info.name)
         return found
 
     async def count(self) -> int:

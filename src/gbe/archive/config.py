@@ -4,12 +4,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
+from gbe.archive.files import FORMATS
 from gbe.archive.postgres.config import PostgresConfig, is_postgres_url
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.objects.config import ObjectsConfig
 from gbe.subjects import check_pattern, is_token
 
-FORMATS: Final = ("jsonl.gz",)
 _MOST_BATCH: Final = 100_000
 _LEAST_RETENTION: Final = 86_400.0
 

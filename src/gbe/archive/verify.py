@@ -160,7 +160,11 @@ async def _verify_file(objects: ObjectStore, entry: Entry, result: Verification)
     if digest != entry.sha256:
         result.findings.append(Finding(entry.file, "changed", "its checksum is not the one of its manifest"))
         return
-    lines = (await asyncio.to_thread(files.unpack, data, entry.file)).count(b"\n")
-    result.messages += lines
-    if lines != entry.messages:
-        result.findings.append(Finding(entry.file, "changed", f"{lines} messages, expected {entry.messages}"))
+    try:
+        found = len(await asyncio.to_thread(files.unpack, data, entry.file))
+    except ArchiveError as exc:  # written so, and listed so
+        result.findings.append(Finding(entry.file, "changed", str(exc)))
+        return
+    result.messages += found
+    if found != entry.messages:
+        result.findings.append(Finding(entry.file, "changed", f"{found} messages, expected {entry.messages}"))
