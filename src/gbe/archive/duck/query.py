@@ -1,0 +1,122 @@
+"""One SELECT over an archive of files. It can read the archive and nothing else, and is bounded in memory and time."""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Any, Final
+
+import duckdb
+
+from gbe.archive.answer import Answer
+from gbe.archive.duck.filesystem import PROTOCOL, ArchiveFiles
+from gbe.archive.duck.views import statements
+from gbe.archive.layout import DATA, DataFile
+from gbe.errors import ArchiveQueryError
+from gbe.objects.store import ObjectStore
+
+_CONFIG: Final[dict[str, Any]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_unsigned_extensions": False,
+    "threads": 2,
+}
+_LOCKS: Final = (
+    "SET python_enable_replacements = false",  # a name in a query is never a variable of ours
+    f"SET allowed_directories = ['{PROTOCOL}://']",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+async def query(objects: ObjectStore, sql: str, *, limit: int, timeout: float, memory: int) -> Answer:
+    """Answer a query over the views ``events`` and, the same, ``archive``.
+
+    Args:
+        objects: of the archive.
+        sql: one SELECT, DuckDB's dialect.
+        limit: rows that are returned at most.
+        timeout: seconds.
+        memory: bytes that the query may take; what is more goes to the disk, up to four times as much.
+
+    Raises:
+        ArchiveQueryError: it is no single SELECT, it has a mistake, or it took too long.
+        ObjectError: a file could not be fetched.
+    """
+    _check(sql)
+    sizes: dict[str, int] = {}
+    listed: list[DataFile] = []
+    async for info in objects.list(DATA):
+        if (file := DataFile.parse(info.name)) is not None:
+            sizes[info.name] = info.size
+            listed.append(file)
+    files = ArchiveFiles(objects, sizes, asyncio.get_running_loop())
+    with tempfile.TemporaryDirectory(prefix="gbe-query-") as folder:
+        connection = duckdb.connect(":memory:", config=_CONFIG)
+        try:
+            prepared = (*_bounds(folder, memory), *statements(listed), *_LOCKS)
+            return await _bounded(connection, timeout, lambda: _select(connection, files, prepared, sql, limit))
+        except duckdb.Error as exc:
+            if files.error is not None:
+                raise files.error from exc
+            raise ArchiveQueryError(_plain(exc)) from exc
+        finally:
+            connection.close()
+
+
+async def _bounded(connection: duckdb.DuckDBPyConnection, timeout: float, work: Callable[[], Answer]) -> Answer:
+    """Run it in a thread, which is interrupted when the time is over or nobody waits any more."""
+    working = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        done, _ = await asyncio.wait({working}, timeout=timeout)
+    except asyncio.CancelledError:
+        await _interrupt(connection, working)
+        raise
+    if done:
+        return working.result()
+    await _interrupt(connection, working)
+    raise ArchiveQueryError(f"the query was not done within {timeout:g} s: ask for fewer days, or allow more time")
+
+
+async def _interrupt(connection: duckdb.DuckDBPyConnection, working: asyncio.Task[Answer]) -> None:
+    while not working.done():
+        connection.interrupt()  # one that comes between two statements is lost
+        await asyncio.wait({working}, timeout=0.1)
+    if not working.cancelled():
+        working.exception()  # seen
+
+
+def _check(sql: str) -> None:
+    try:
+        found = duckdb.extract_statements(sql)
+    except duckdb.Error as exc:
+        raise ArchiveQueryError(_plain(exc)) from exc
+    if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+        raise ArchiveQueryError("a query is one SELECT: SELECT … FROM events WHERE …")
+
+
+def _bounds(folder: str, memory: int) -> tuple[str, ...]:
+    return (
+        f"SET temp_directory = '{folder}'",
+        f"SET memory_limit = '{memory}B'",
+        f"SET max_temp_directory_size = '{4 * memory}B'",
+    )
+
+
+def _select(connection: duckdb.DuckDBPyConnection, prepare: Iterable[str], sql: str, limit: int) -> Answer:
+    """In a thread of its own: what it reads is fetched by the event loop."""
+    for statement in prepare:
+        connection.execute(statement)
+    result = connection.execute(sql)
+    described = result.description or []
+    rows = result.fetchmany(limit + 1)
+    json = frozenset(str(one[0]) for one in described if str(one[1]) == "JSON")
+    return Answer(tuple(str(one[0]) for one in described), json, rows[:limit], len(rows) > limit)
+
+
+def _plain(exc: Exception) -> str:
+    """Without the kind of error in front, and without the tail that repeats the query."""
+    text = str(exc).strip()
+    head, colon, rest = text.partition(": ")
+    return (rest if colon and head.endswith("Error") else text)[:2000]

@@ -1,0 +1,66 @@
+"""The view ``events`` over an archive's files, as SQL.
+
+Folders are partitions: a condition on ``domain``, ``subject`` or ``dt`` alone decides which files are opened.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from gbe.archive.duck.filesystem import PROTOCOL
+from gbe.archive.files import PARQUET
+from gbe.archive.layout import DataFile
+
+VIEWS: Final = ("events", "archive")
+_CUT: Final = re.compile(r"-[0-9a-f]{32}\Z")  # a subject that is too long for a folder
+_PARTITIONS: Final = (
+    "hive_partitioning = true, hive_types = {'domain': VARCHAR, 'subject': VARCHAR, 'dt': DATE}, union_by_name = false"
+)
+_FIELDS: Final = ("id", "position", "traceparent", "data", "data_base64")
+_NOTHING: Final = (
+    "SELECT NULL::VARCHAR AS id, NULL::VARCHAR AS own_subject, NULL::VARCHAR AS position, NULL::BIGINT AS ts, "
+    "NULL::VARCHAR AS traceparent, NULL::VARCHAR AS data, NULL::VARCHAR AS data_base64, NULL::VARCHAR AS domain, "
+    "NULL::VARCHAR AS subject, NULL::DATE AS dt WHERE false"
+)
+
+
+def statements(files: Iterable[DataFile]) -> list[str]:
+    """What makes the views."""
+    listed = list(files)
+    parquet = [file for file in listed if file.format == PARQUET]
+    lines = [file for file in listed if file.format != PARQUET]
+    parts = []
+    for form, some in _by_compression(lines).items():
+        fields = ", ".join(f"json->>'$.{name}' AS {name}" for name in _FIELDS)
+        parts.append(
+            f"SELECT {fields}, json->>'$.subject' AS own_subject, (json->>'$.timestamp')::BIGINT AS ts, "  # noqa: S608
+            f"domain, subject, dt FROM read_ndjson_objects({_list(some)}, compression = '{form}', {_PARTITIONS})"
+        )
+    if parquet:
+        fields = ", ".join(_FIELDS)
+        parts.append(
+            f"SELECT {fields}, NULL::VARCHAR AS own_subject, timestamp AS ts, domain, subject, dt "  # noqa: S608
+            f"FROM read_parquet({_list(parquet)}, {_PARTITIONS})"
+        )
+    rows = " UNION ALL BY NAME ".join(parts) or _NOTHING
+    # from the folder where it says all, because a condition on it then spares the reading
+    is_cut = any(_CUT.search(file.subject) for file in lines)
+    subject = "coalesce(own_subject, subject)" if is_cut else "subject"
+    view = (
+        f"SELECT id, {subject} AS subject, domain, dt, ts, make_timestamp(ts * 1000) AS time, position, traceparent, "  # noqa: S608
+        "try_cast(data AS JSON) AS payload, coalesce(encode(data), from_base64(data_base64)) AS payload_bytes "
+        f"FROM ({rows})"
+    )
+    return [f"CREATE VIEW {name} AS {view}" for name in VIEWS]
+
+
+def _by_compression(files: Iterable[DataFile]) -> dict[str, list[DataFile]]:
+    found: dict[str, list[DataFile]] = {}
+    for file in files:
+        found.setdefault("zstd" if file.format.endswith(".zst") else "gzip", []).append(file)
+    return found
+
+
+def _list(files: Iterable[DataFile]) -> str:
+    quoted = ("'" + f"{PROTOCOL}://{file.name}".replace("'", "''") + "'" for file in files)
+    return f"[{', '.join(quoted)}]"
