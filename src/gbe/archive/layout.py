@@ -23,6 +23,7 @@ DATA: Final = "archive"
 MANIFESTS: Final = "manifest"
 _MAX_SUBJECT: Final = 180
 _MAX_DOMAIN: Final = 100
+_CUT: Final = re.compile(r"-[0-9a-f]{32}\Z")
 
 _FOLDER: Final = r"domain=(?P<domain>[^/]+)/subject=(?P<subject>[^/]+)/dt=(?P<day>\d{4}-\d\d-\d\d)"
 _FILE: Final = re.compile(
@@ -82,6 +83,11 @@ def subject_segment(subject: str) -> str:
     if len(subject) <= _MAX_SUBJECT:
         return subject
     return f"{subject[: _MAX_SUBJECT - 33]}-{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
+
+
+def is_cut(segment: str) -> bool:
+    """Whether a folder's subject may be the beginning of a longer one: its rows have the whole."""
+    return _CUT.search(segment) is not None
 
 
 def folder(root: str, subject: str, day: str | None = None) -> str:

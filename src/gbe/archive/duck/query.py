@@ -3,7 +3,6 @@
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterable
-from collections.abc import Iterable
 from typing import Any, Final
 
 import duckdb

@@ -3,16 +3,14 @@
 Folders are partitions: a condition on ``domain``, ``subject`` or ``dt`` alone decides which files are opened.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
 from gbe.archive.duck.filesystem import PROTOCOL
 from gbe.archive.files import PARQUET
-from gbe.archive.layout import DataFile
+from gbe.archive.layout import DataFile, is_cut
 
 VIEWS: Final = ("events", "archive")
-_CUT: Final = re.compile(r"-[0-9a-f]{32}\Z")  # a subject that is too long for a folder
 _PARTITIONS: Final = (
     "hive_partitioning = true, hive_types = {'domain': VARCHAR, 'subject': VARCHAR, 'dt': DATE}, union_by_name = false"
 )
@@ -44,7 +42,7 @@ def statements(files: Iterable[DataFile]) -> list[str]:
         )
     rows = " UNION ALL BY NAME ".join(parts) or _NOTHING
     # from the folder where it says all, because a condition on it then spares the reading
-    is_cut = any(_CUT.search(file.subject) for file in lines)
+    is_cut = any(is_cut(file.subject) for file in lines)
     subject = "coalesce(own_subject, subject)" if is_cut else "subject"
     view = (
         f"SELECT id, {subject} AS subject, domain, dt, ts, make_timestamp(ts * 1000) AS time, position, traceparent, "  # noqa: S608
