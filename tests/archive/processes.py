@@ -12,7 +12,6 @@ from tests.tasks.conftest import Deployment
 
 from gbe.archive import files, rows
 from gbe.archive.layout import DATA
-from gbe.archive.manifest import Mark
 from gbe.archive.progress import Progress
 from gbe.archive.verify import Known, verify
 from gbe.objects.config import ObjectsConfig
@@ -101,10 +100,7 @@ async def verdict(deployment: Deployment, place: ObjectsConfig, published: Colle
     wrong += [f"{times} times: {id}" for id, times in found.items() if times > 1]
     state = (await deployment.backend()).state
     progress = Progress(state, deployment.namespace, "archiver")
-    known = {
-        subject: Known(Mark.parse(point.mark).head, point.pruned, None if point.borders is None else point.borders.last)
-        async for subject, point in progress.all()
-    }
+    known = {subject: Known.of(point) async for subject, point in progress.all()}
     async with await ObjectStore.open(place) as objects:
         result = await verify(objects, known)
     return wrong + [str(finding) for finding in result.findings]

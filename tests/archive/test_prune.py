@@ -8,7 +8,6 @@ import pytest
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 
 from gbe.archive.layout import DATA, MANIFESTS
-from gbe.archive.manifest import Mark
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.progress import Progress
 from gbe.archive.prune import find_old, remove
@@ -53,7 +52,7 @@ def in_a_year() -> int:
 
 async def is_sound(objects: ObjectStore, progress: Progress) -> bool:
     point = await progress.load(SUBJECT)
-    known = {SUBJECT: Known(Mark.parse(point.mark).head, point.pruned)}
+    known = {SUBJECT: Known.of(point)}
     return (await verify(objects, known)).is_sound
 
 

@@ -13,7 +13,6 @@ from rich.table import Table
 
 import gbe
 from gbe import logs
-from gbe.archive.manifest import Mark
 from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification
@@ -88,7 +87,7 @@ def show_verification(settings: Settings, *, offline: bool, json: bool) -> None:
             return await verify_archive(objects, known)
 
     async def work(backend: Backend) -> None:
-        known = {subject: _known(point) async for subject, point in _progress(settings, backend).all()}
+        known = {subject: Known.of(point) async for subject, point in _progress(settings, backend).all()}
         _print_verification(await check(known), json=json)
 
     if offline:
@@ -97,17 +96,14 @@ def show_verification(settings: Settings, *, offline: bool, json: bool) -> None:
         _with_backend(settings, work)
 
 
-def _known(point: Point) -> Known:
-    under_way = None if point.borders is None else point.borders.last
-    return Known(head=Mark.parse(point.mark).head, pruned=point.pruned, under_way=under_way)
-
-
 def _print_verification(result: Verification, *, json: bool) -> None:
     if json:
         typer.echo(msgspec.json.encode(result))
     else:
         for finding in result.findings:
             typer.echo(f"{finding.kind:<9} {finding.file}: {finding.what}")
+        for name in result.being_pruned:
+            typer.echo(f"{name}: left by a prune that was interrupted; `gbe archive prune --yes` ends it")
         verdict = "all as it was written" if result.is_sound else f"{len(result.findings)} findings"
         typer.echo(f"{result.files} files, {result.messages} messages: {verdict}")
     if not result.is_sound:
