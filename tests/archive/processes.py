@@ -49,12 +49,13 @@ class ArchiverProcess:
         if isinstance(place, str):
             environment["GBE_ARCHIVE_URL"] = place
         else:
-            environment |= {
-                "GBE_ARCHIVE_URL": place.url,
-                "GBE_ARCHIVE_ENDPOINT": endpoint,
-                "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
-                "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
-            }
+            environment["GBE_ARCHIVE_URL"] = place.url
+            if endpoint:
+                environment |= {
+                    "GBE_ARCHIVE_ENDPOINT": endpoint,
+                    "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
+                    "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
+                }
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gbe.cli.main", "archiver"],
@@ -64,6 +65,10 @@ class ArchiverProcess:
                 stderr=out,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL, as a crash does it."""

@@ -19,6 +19,7 @@ from gbe.archive.verify import Known, Verification
 from gbe.archive.verify import verify as verify_archive
 from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
+from gbe.cli.presence import announced
 from gbe.cli.runtime import run, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import Connections, archive_folder, archiver, streams_of
@@ -40,7 +41,8 @@ async def _archive(settings: Settings) -> None:
     async with Connections(settings, archives=True) as connections:
         one = archiver(settings, connections.backend)
         print(f"gbe {gbe.__version__} archiver {one.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        await until_stopped(one.run(), stop)
+        async with announced(connections.backend.transport, settings.namespace, "archiver"):
+            await until_stopped(one.run(), stop)
 
 
 def show_status(settings: Settings, *, json: bool) -> None:
