@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gbe.archive.batch import Batch
-from gbe.schemas.archive import POSITION, progress_key, progress_prefix
+from gbe.schemas.archive import POSITION, progress_key, progress_prefix, pruned_days_key
 from gbe.state.base import StateStore
 from gbe.transport.base import Position
 
@@ -82,6 +82,15 @@ class Progress:
     async def prune(self, subject: str, head: str) -> None:
         """The chain of a subject begins behind this hash from now on."""
         await self._state.set_fields(self._key(subject), {PRUNED: head.encode()})
+
+    async def pruned_days(self) -> set[str]:
+        """Days (``YYYY-MM-DD``) that were removed from a table, as ``add_pruned_day`` noted them."""
+        fields = await self._state.get(pruned_days_key(self._namespace, self._group))
+        return set(fields or ())
+
+    async def add_pruned_day(self, day: str, now: int) -> None:
+        """A day is about to be removed from a table; ``now`` is unix ms."""
+        await self._state.set_fields(pruned_days_key(self._namespace, self._group), {day: b"%d" % now})
 
     async def intend(self, subject: str, point: Point, batch: Batch) -> Point | None:
         """Fix the borders of the next batch; ``None`` if somebody else has moved on: load again."""

@@ -61,6 +61,11 @@ def progress_key(namespace: str, group: str, subject: str) -> str:
     return f"{progress_prefix(namespace, group)}._long.{hashlib.sha256(subject.encode()).hexdigest()}"
 
 
+def pruned_days_key(namespace: str, group: str) -> str:
+    """The record of the days that were pruned from an archive in a database."""
+    return f"{namespace}.state.archive-pruned.{group}"
+
+
 def confirmed_position(fields: Mapping[str, bytes] | None) -> str | None:
     """The position, as ``str(Position)``; ``None`` if nothing of the subject is archived yet."""
     found = (fields or {}).get(POSITION)
