@@ -25,11 +25,19 @@ class ArchiverProcess:
 
     Args:
         place: where the archive is; a text is the URL of a database.
-        endpoint: of the S3 server, as the archiver sees it.
+        endpoint: of the S3 server, as the archiver sees it; "" where there is none.
+        more: variables of its environment.
     """
 
     def __init__(
-        self, deployment: Deployment, place: ObjectsConfig | str, endpoint: str, log: Path, *, batch_size: int = 100
+        self,
+        deployment: Deployment,
+        place: ObjectsConfig | str,
+        endpoint: str,
+        log: Path,
+        *,
+        batch_size: int = 100,
+        **more: str,
     ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
@@ -45,6 +53,7 @@ class ArchiverProcess:
             "GBE_ARCHIVE_TERM": "1s",
             "GBE_ARCHIVE_RETRY_BACKOFF": "100ms",
             "GBE_ARCHIVE_RETRY_BACKOFF_MAX": "500ms",
+            **more,
         }
         if isinstance(place, str):
             environment["GBE_ARCHIVE_URL"] = place
@@ -69,6 +78,10 @@ class ArchiverProcess:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL, as a crash does it."""

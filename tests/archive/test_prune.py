@@ -67,6 +67,32 @@ async def test_old_days_go_and_the_rest_still_verifies(objects: ObjectStore, pro
     assert len([info async for info in objects.list(DATA)]) == 1
 
 
+async def test_a_prune_that_crashed_is_no_tampering_and_is_ended_by_the_next(
+    objects: ObjectStore, progress: Progress
+) -> None:
+    """Between any two of its steps; somebody else's deletion is still named."""
+    await fill(objects, progress, [20_000, 20_001, 20_002])
+    old = await anext(find_old(objects, progress, in_a_year()))
+    steps = (
+        lambda: progress.prune(SUBJECT, old.manifest.head),
+        lambda: objects.delete(old.manifest.entries[0].file),
+    )
+    for step in steps:
+        await step()
+        found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+        assert (found.findings, found.being_pruned) == ([], [old.name])
+    again = [one async for one in find_old(objects, progress, in_a_year())]
+    assert again[0] == old
+    assert again[1].manifest.day == "2024-10-05"
+    await objects.delete(again[1].manifest.entries[0].file)
+    found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+    assert [one.kind for one in found.findings] == ["missing"]
+    for one in again:
+        await remove(objects, progress, one)
+    found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+    assert (found.findings, found.being_pruned, found.files) == ([], [], 1)
+
+
 async def test_looking_removes_nothing(objects: ObjectStore, progress: Progress) -> None:
     """A dry run is one."""
     await fill(objects, progress, [20_000, 20_001])
