@@ -2,13 +2,18 @@
 
 import nats
 import pytest
-from tests.archive.test_archiver import Archive, archive, publish
+from tests.archive.test_archiver import QUICK, Archive, archive, publish
 from tests.redis_engines import RedisCluster
 from tests.tasks.conftest import NatsBoth, RedisBoth
 from tests.waiting import eventually
 
 from gbe.archive.layout import DATA, DataFile
+from gbe.config import default_streams
+from gbe.notify.config import NotifyConfig
 from gbe.objects.store import ObjectStore
+from gbe.schemas.archive import ArchiveRule
+from gbe.sweeper.retention import Retention
+from gbe.sweeper.streams import Streams
 
 __all__ = ["archive"]
 
@@ -62,6 +67,40 @@ async def test_a_stream_that_is_made_anew_is_archived_from_its_beginning(
     if isinstance(archive.deployment.engine, NatsBoth):
         assert len(await _alerts(archive)) == 1
         assert set(await _generations(archive)) == {0, 1}
+
+
+async def test_retention_does_not_take_the_former_streams_position_for_the_new_ones(archive: Archive) -> None:
+    """What lies below it in the new stream is not archived."""
+    if not isinstance(archive.deployment.engine, NatsBoth):
+        pytest.skip("positions go on there")
+    backend = await archive.deployment.backend()
+    namespace = archive.deployment.namespace
+    rule = ArchiveRule(QUICK.group, (f"{namespace}.events.audit.*",))
+    streams = Streams(backend.transport, backend.state, namespace, default_streams(namespace, NotifyConfig()), rule)
+    await streams.ensure()
+    published = await publish(archive, 10)
+    async with archive.archiving():
+        await eventually(archive.is_acknowledged, "the first stream is archived")
+    await _delete_stream(archive)
+    await streams.change(streams.find("events-audit"), {"max_age": 0.1})
+    published += await publish(archive, 10)
+    retention = Retention(streams)
+
+    async def complains() -> bool:
+        done = await retention.sweep()
+        assert done.removed == 0
+        return f"{namespace}-events-audit" in done.held
+
+    await eventually(complains, "it says that something is not archived", interval=0.1)
+    async with archive.archiving():
+        await eventually(lambda: _has(archive, 20), "the second stream is archived")
+        await eventually(archive.is_acknowledged, "and acknowledged")
+
+    async def removes() -> bool:
+        return (await retention.sweep()).removed == 10
+
+    await eventually(removes, "now it may go", interval=0.1)
+    await archive.check(published)
 
 
 async def _generations(archive: Archive) -> list[int]:

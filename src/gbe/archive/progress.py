@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gbe.archive.batch import Batch
-from gbe.schemas.archive import POSITION, progress_key, progress_prefix, pruned_days_key
+from gbe.schemas.archive import LIFE, POSITION, progress_key, progress_prefix, pruned_days_key
 from gbe.state.base import StateStore
 from gbe.transport.base import Position
 
@@ -25,7 +25,6 @@ class Borders(msgspec.Struct, frozen=True):
 
 
 PRUNED: Final = "pruned"
-_LIFE: Final = "life"
 _GENERATION: Final = "generation"
 
 
@@ -122,7 +121,7 @@ class Progress:
 
     async def begin(self, subject: str, point: Point, life: str) -> Point | None:
         """Note which stream is archived; ``None`` if somebody else has moved on: load again."""
-        changes = {_LIFE: life.encode(), "subject": subject.encode()}
+        changes = {LIFE: life.encode(), "subject": subject.encode()}
         done = await self._state.update_if(self._key(subject), _expected(point), changes)
         return replace(point, life=life) if done else None
 
@@ -132,7 +131,7 @@ class Progress:
         changes: dict[str, bytes | None] = {
             POSITION: None,
             "borders": None,
-            _LIFE: life.encode(),
+            LIFE: life.encode(),
             _GENERATION: b"%d" % after.generation,
         }
         return after if await self._state.update_if(self._key(subject), _expected(point), changes) else None
@@ -151,7 +150,7 @@ def point_of(fields: dict[str, bytes]) -> Point:
         payload_bytes=int(fields.get("payload_bytes", b"0")),
         borders=None if borders is None else msgspec.json.decode(borders, type=Borders),
         pruned=fields.get(PRUNED, b"").decode(),
-        life=fields.get(_LIFE, b"").decode(),
+        life=fields.get(LIFE, b"").decode(),
         generation=int(fields.get(_GENERATION, b"0")),
     )
 
@@ -160,5 +159,5 @@ def _expected(point: Point) -> dict[str, bytes | None]:
     return {
         POSITION: None if point.position is None else str(point.position).encode(),
         "borders": None if point.borders is None else msgspec.json.encode(point.borders),
-        _LIFE: point.life.encode() or None,
+        LIFE: point.life.encode() or None,
     }

@@ -93,7 +93,8 @@ async def verify(objects: ObjectStore, known: Mapping[str, Known]) -> Verificati
             seen.add(subject)
     for subject, about in known.items():
         if about.head and subject not in seen:
-            result.add(subject, "manifest", "all manifests of this subject are gone")
+            newest = f"; the newest was of {about.day}" if about.day else ""
+            result.add(subject, "manifest", f"all manifests of this subject are gone{newest}")
     return result
 
 
