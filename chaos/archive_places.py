@@ -1,6 +1,7 @@
 """Where archivers under fire write to: each has its troubles, and books of what it holds."""
 
 import asyncio
+import contextlib
 import random
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -14,6 +15,11 @@ from tests.postgres import PostgresProcess
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
 from tests.tasks.conftest import Deployment
 
+from gbe.archive.postgres.config import PostgresConfig
+from gbe.archive.postgres.database import Database
+from gbe.archive.postgres.verify import verify_table
+from gbe.archive.progress import Progress
+from gbe.archive.verify import Known
 from gbe.objects.config import ObjectsConfig
 
 
@@ -144,9 +150,12 @@ class PostgresPlace(Place):
 
     async def verdict(self, deployment: Deployment, published: list[str]) -> list[str]:
         """See ``Place``."""
-        del deployment
         found, wanted = await self.ids(), set(published)
         wrong = [f"lost: {id}" for id in wanted - set(found)]
         wrong += [f"unexpected: {id}" for id in set(found) - wanted]
         wrong += [f"{times} times: {id}" for id, times in found.items() if times > 1]
-        return wrong
+        progress = Progress((await deployment.backend()).state, deployment.namespace, "archiver")
+        known = {subject: Known.of(point) async for subject, point in progress.all()}
+        async with contextlib.aclosing(Database(PostgresConfig(url=self._server.url()))) as database:
+            result = await verify_table(database, known, set())
+        return wrong + [str(finding) for finding in result.findings]

@@ -13,7 +13,6 @@ from gbe.archive import files
 from gbe.archive.archiver import Archiver
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.layout import DATA
-from gbe.archive.manifest import Mark
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.progress import Progress
 from gbe.archive.rows import Row
@@ -85,7 +84,7 @@ class Archive:
         assert sorted(row.id for row in await self.rows()) == sorted(published)
         backend = await self.deployment.backend()
         progress = Progress(backend.state, self.deployment.namespace, QUICK.group)
-        known = {subject: Known(Mark.parse(point.mark).head) async for subject, point in progress.all()}
+        known = {subject: Known.of(point) async for subject, point in progress.all()}
         async with await ObjectStore.open(self.place) as objects:
             found = await verify(objects, known)
         assert found.is_sound, found.findings

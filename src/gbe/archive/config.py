@@ -89,8 +89,7 @@ class ArchiveConfig:
         """
         if self.url is not None and is_postgres_url(self.url):
             raise ConfigError(
-                "archive.url is a PostgreSQL database, which has no files to verify or to prune: "
-                "look at its table gbe_archive with SQL"
+                "archive.url is a PostgreSQL database, which has no files: look at its table gbe_archive with SQL"
             )
         own = ("endpoint", "region", "access_key_id", "secret_access_key")
         changes = {name: getattr(self, name) for name in own if getattr(self, name) is not None}

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from gbe.archive.batch import Batch
-from gbe.schemas.archive import POSITION, progress_key, progress_prefix
+from gbe.schemas.archive import LIFE, POSITION, progress_key, progress_prefix, pruned_days_key
 from gbe.state.base import StateStore
 from gbe.transport.base import Position
 
@@ -25,7 +25,6 @@ class Borders(msgspec.Struct, frozen=True):
 
 
 PRUNED: Final = "pruned"
-_LIFE: Final = "life"
 _GENERATION: Final = "generation"
 
 
@@ -83,6 +82,15 @@ class Progress:
         """The chain of a subject begins behind this hash from now on."""
         await self._state.set_fields(self._key(subject), {PRUNED: head.encode()})
 
+    async def pruned_days(self) -> set[str]:
+        """Days (``YYYY-MM-DD``) that were removed from a table, as ``add_pruned_day`` noted them."""
+        fields = await self._state.get(pruned_days_key(self._namespace, self._group))
+        return set(fields or ())
+
+    async def add_pruned_day(self, day: str, now: int) -> None:
+        """A day is about to be removed from a table; ``now`` is unix ms."""
+        await self._state.set_fields(pruned_days_key(self._namespace, self._group), {day: b"%d" % now})
+
     async def intend(self, subject: str, point: Point, batch: Batch) -> Point | None:
         """Fix the borders of the next batch; ``None`` if somebody else has moved on: load again."""
         borders = Borders(str(batch.last), len(batch.messages))
@@ -113,7 +121,7 @@ class Progress:
 
     async def begin(self, subject: str, point: Point, life: str) -> Point | None:
         """Note which stream is archived; ``None`` if somebody else has moved on: load again."""
-        changes = {_LIFE: life.encode(), "subject": subject.encode()}
+        changes = {LIFE: life.encode(), "subject": subject.encode()}
         done = await self._state.update_if(self._key(subject), _expected(point), changes)
         return replace(point, life=life) if done else None
 
@@ -123,7 +131,7 @@ class Progress:
         changes: dict[str, bytes | None] = {
             POSITION: None,
             "borders": None,
-            _LIFE: life.encode(),
+            LIFE: life.encode(),
             _GENERATION: b"%d" % after.generation,
         }
         return after if await self._state.update_if(self._key(subject), _expected(point), changes) else None
@@ -142,7 +150,7 @@ def point_of(fields: dict[str, bytes]) -> Point:
         payload_bytes=int(fields.get("payload_bytes", b"0")),
         borders=None if borders is None else msgspec.json.decode(borders, type=Borders),
         pruned=fields.get(PRUNED, b"").decode(),
-        life=fields.get(_LIFE, b"").decode(),
+        life=fields.get(LIFE, b"").decode(),
         generation=int(fields.get(_GENERATION, b"0")),
     )
 
@@ -151,5 +159,5 @@ def _expected(point: Point) -> dict[str, bytes | None]:
     return {
         POSITION: None if point.position is None else str(point.position).encode(),
         "borders": None if point.borders is None else msgspec.json.encode(point.borders),
-        _LIFE: point.life.encode() or None,
+        LIFE: point.life.encode() or None,
     }

@@ -73,6 +73,7 @@ class Writer:
         point = found.point
         if point is None:
             point = found.point = await self._progress.load(found.subject)
+            found.is_doubtful = True  # what came before this was not compared with it
         certain: list[Archived] = []
         if point.borders is None and not found.is_doubtful:
             certain = found.following(point.position, self._config.batch_size)

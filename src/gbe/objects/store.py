@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +182,11 @@ class ObjectStore:
             for meta in page:
                 modified_ms = round(meta["last_modified"].timestamp() * 1000)
                 yield ObjectInfo(meta["path"], meta["size"], modified_ms)
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """The names of the folders directly below ``prefix/``, without a closing slash, in order."""
+        found = await self._run("list", check_name(prefix), lambda: obstore.list_with_delimiter(self._store, prefix))
+        return sorted(found["common_prefixes"])
 
     async def prune(self, prefix: str, before: int) -> int:
         """Remove the objects below ``prefix`` written before a moment, unix milliseconds; returns how many."""

@@ -4,7 +4,8 @@ import pytest
 from tests.archive.messages import DAY_MS, batch
 
 from gbe.archive import files
-from gbe.archive.layout import DATA, data_name
+from gbe.archive.batch import day_of
+from gbe.archive.layout import DATA, data_name, manifest_name
 from gbe.archive.manifest import Mark
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.sink import Sink
@@ -78,6 +79,34 @@ async def test_deleted_and_edited_files_are_named(sink: Sink, objects: ObjectSto
         (names[0], "missing"),
         (names[1], "changed"),
     }
+
+
+async def test_a_day_that_was_removed_and_a_manifest_that_was_edited_are_named(
+    sink: Sink, objects: ObjectStore, form: str
+) -> None:
+    """A day with its manifest is a gap in the chain, at the beginning, in the middle and at the end."""
+    mark = b""
+    days = [20_000, 20_001, 20_002]
+    for number, day in enumerate(days):
+        mark = await sink.write(batch(number, 1, timestamp=DAY_MS * day), mark)
+    subject = batch(0, 1).subject
+    parsed = Mark.parse(mark)
+    known = {subject: Known(parsed.head, day=parsed.day, chunk=parsed.chunk)}
+    manifests = [manifest_name(subject, day_of(DAY_MS * day), 0) for day in days]
+    followers = [manifests[1], manifests[2], manifests[2]]
+    for number, day in enumerate(days):
+        name = data_name(batch(number, 1, timestamp=DAY_MS * day), form)
+        kept = [(one, await objects.get(one)) for one in (name, manifests[number])]
+        for one, _ in kept:
+            await objects.delete(one)
+        found = await verify(objects, known)
+        assert [(one.kind, one.file) for one in found.findings] == [("manifest", followers[number])]
+        for one, data in kept:
+            await objects.put(one, data)
+    assert (await verify(objects, known)).is_sound
+    await objects.put(manifests[1], (await objects.get(manifests[1])).replace(b'"messages": 1', b'"messages": 2'))
+    found = await verify(objects, known)
+    assert ("manifest", manifests[1]) in [(one.kind, one.file) for one in found.findings]
 
 
 async def test_a_file_that_was_put_in_and_a_chain_that_was_cut_are_named(
