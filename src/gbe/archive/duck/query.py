@@ -44,17 +44,13 @@ async def query(objects: ObjectStore, sql: str, *, limit: int, timeout: float, m
         ObjectError: a file could not be fetched.
     """
     _check(sql)
-    sizes: dict[str, int] = {}
-    listed: list[DataFile] = []
-    async for info in objects.list(DATA):
-        if (file := DataFile.parse(info.name)) is not None:
-            sizes[info.name] = info.size
-            listed.append(file)
-    files = ArchiveFiles(objects, sizes, asyncio.get_running_loop())
+    listed = {info.name: info async for info in objects.list(DATA) if DataFile.parse(info.name) is not None}
+    names = [file for name in listed if (file := DataFile.parse(name)) is not None]
+    files = ArchiveFiles(objects, listed, asyncio.get_running_loop())
     with tempfile.TemporaryDirectory(prefix="gbe-query-") as folder:
         connection = duckdb.connect(":memory:", config=_CONFIG)
         try:
-            prepared = (*_bounds(folder, memory), *statements(listed), *_LOCKS)
+            prepared = (*_bounds(folder, memory), *statements(names), *_LOCKS)
             return await _bounded(connection, timeout, lambda: _select(connection, files, prepared, sql, limit))
         except duckdb.Error as exc:
             if files.error is not None:
@@ -103,8 +99,11 @@ def _bounds(folder: str, memory: int) -> tuple[str, ...]:
     )
 
 
-def _select(connection: duckdb.DuckDBPyConnection, prepare: Iterable[str], sql: str, limit: int) -> Answer:
+def _select(
+    connection: duckdb.DuckDBPyConnection, files: ArchiveFiles, prepare: Iterable[str], sql: str, limit: int
+) -> Answer:
     """In a thread of its own: what it reads is fetched by the event loop."""
+    connection.register_filesystem(files)
     for statement in prepare:
         connection.execute(statement)
     result = connection.execute(sql)

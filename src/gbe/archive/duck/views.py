@@ -42,8 +42,7 @@ def statements(files: Iterable[DataFile]) -> list[str]:
         )
     rows = " UNION ALL BY NAME ".join(parts) or _NOTHING
     # from the folder where it says all, because a condition on it then spares the reading
-    is_cut = any(is_cut(file.subject) for file in lines)
-    subject = "coalesce(own_subject, subject)" if is_cut else "subject"
+    subject = "coalesce(own_subject, subject)" if any(is_cut(file.subject) for file in listed) else "subject"
     view = (
         f"SELECT id, {subject} AS subject, domain, dt, ts, make_timestamp(ts * 1000) AS time, position, traceparent, "  # noqa: S608
         "try_cast(data AS JSON) AS payload, coalesce(encode(data), from_base64(data_base64)) AS payload_bytes "
