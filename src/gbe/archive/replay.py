@@ -1,8 +1,8 @@
 """Publishes a part of the archive again: in order, each message once, however often the same replay is started.
 
 A replay is known by what it was asked for: the range and the target. The state store keeps how far it is, per source
-subject, and each message goes out under a key of the replay and its own id. So one that was interrupted goes on where it
-stopped, and one that is done publishes nothing more.
+subject, and each message goes out under a key of the replay and its own id. So one that was interrupted goes on where
+it stopped, and one that is done publishes nothing more.
 """
 
 import asyncio

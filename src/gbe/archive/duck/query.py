@@ -1,7 +1,9 @@
 """One SELECT over an archive of files. It can read the archive and nothing else, and is bounded in memory and time."""
 
 import asyncio
+import contextlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -21,6 +23,7 @@ _CONFIG: Final[dict[str, Any]] = {
     "allow_unsigned_extensions": False,
     "threads": 2,
 }
+_INTERRUPTIONS: Final = 50
 _LOCKS: Final = (
     "SET python_enable_replacements = false",  # a name in a query is never a variable of ours
     f"SET allowed_directories = ['{PROTOCOL}://']",
@@ -57,12 +60,22 @@ async def query(objects: ObjectStore, sql: str, *, limit: int, timeout: float, m
                 raise files.error from exc
             raise ArchiveQueryError(_plain(exc)) from exc
         finally:
-            connection.close()
+            await _close(connection)
+
+
+async def _close(connection: duckdb.DuckDBPyConnection) -> None:
+    """Which waits for what still runs: not for long."""
+    closing = threading.Thread(target=connection.close, daemon=True)
+    closing.start()
+    for _ in range(_INTERRUPTIONS):
+        if not closing.is_alive():
+            return
+        await asyncio.sleep(0.01)
 
 
 async def _bounded(connection: duckdb.DuckDBPyConnection, timeout: float, work: Callable[[], Answer]) -> Answer:
     """Run it in a thread, which is interrupted when the time is over or nobody waits any more."""
-    working = asyncio.create_task(asyncio.to_thread(work))
+    working = _started(work)
     try:
         done, _ = await asyncio.wait({working}, timeout=timeout)
     except asyncio.CancelledError:
@@ -74,12 +87,40 @@ async def _bounded(connection: duckdb.DuckDBPyConnection, timeout: float, work: 
     raise ArchiveQueryError(f"the query was not done within {timeout:g} s: ask for fewer days, or allow more time")
 
 
-async def _interrupt(connection: duckdb.DuckDBPyConnection, working: asyncio.Task[Answer]) -> None:
-    while not working.done():
+def _started(work: Callable[[], Answer]) -> asyncio.Future[Answer]:
+    """In a thread that the end of the program does not wait for: some functions of SQL hear no interruption."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Answer] = loop.create_future()
+
+    def settle(answer: Answer | None, error: Exception | None) -> None:
+        if future.cancelled():
+            return
+        if answer is not None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error or ArchiveQueryError("no answer"))
+
+    def main() -> None:
+        answer, error = None, None
+        try:
+            answer = work()
+        except Exception as exc:  # noqa: BLE001  whoever waits gets it
+            error = exc
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(settle, answer, error)
+
+    threading.Thread(target=main, name="gbe.query", daemon=True).start()
+    return future
+
+
+async def _interrupt(connection: duckdb.DuckDBPyConnection, working: asyncio.Future[Answer]) -> None:
+    for _ in range(_INTERRUPTIONS):
         connection.interrupt()  # one that comes between two statements is lost
-        await asyncio.wait({working}, timeout=0.1)
-    if not working.cancelled():
-        working.exception()  # seen
+        done, _ = await asyncio.wait({working}, timeout=0.1)
+        if done:
+            working.exception()  # seen
+            return
+    working.cancel()
 
 
 def _check(sql: str) -> None:

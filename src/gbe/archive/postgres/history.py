@@ -17,7 +17,8 @@ from gbe.transport.base import Position
 
 _PAGE: Final = 500
 _SELECT: Final = """\
-SELECT (extract(epoch FROM archived_at) * 1000000)::bigint, pos_major, pos_minor, id, subject, ts, payload, traceparent FROM gbe_archive
+SELECT (extract(epoch FROM archived_at) * 1000000)::bigint, pos_major, pos_minor, id, subject, ts, payload, traceparent
+FROM gbe_archive
 WHERE dt BETWEEN %(first)s AND %(last)s AND (%(subject)s::text IS NULL OR subject = %(subject)s)
   AND starts_with(subject, %(prefix)s)
 ORDER BY subject, archived_at, pos_major, pos_minor"""
