@@ -29,23 +29,31 @@ class ArchiveFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not t
     def __init__(self, objects: ObjectStore, listed: Mapping[str, ObjectInfo], loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self._objects, self._listed, self._loop = objects, listed, loop
+        self._own: dict[str, bytes] = {}
         self.fetched = 0
         self.error: GbeError | None = None
+
+    def add(self, name: str, data: bytes) -> None:
+        """Have a file that the object store has not."""
+        self._own[name] = data
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Size and kind of a file. Raises ``FileNotFoundError``."""
         name = _name(path)
-        if name not in self._listed:
+        if not self.exists(path):
             raise FileNotFoundError(path)
-        return {"name": name, "size": self._listed[name].size, "type": "file"}
+        size = len(self._own[name]) if name in self._own else self._listed[name].size
+        return {"name": name, "size": size, "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
         """Whether it was listed."""
-        return _name(path) in self._listed
+        name = _name(path)
+        return name in self._listed or name in self._own
 
     def modified(self, path: str) -> datetime:
         """When it was written."""
-        return datetime.fromtimestamp(self._listed[_name(path)].modified_ms / 1000, UTC)
+        listed = self._listed.get(_name(path))
+        return datetime.fromtimestamp(0 if listed is None else listed.modified_ms / 1000, UTC)
 
     def glob(self, path: str, **_: Any) -> list[str]:
         """A file by its own name: patterns are not asked for."""
@@ -53,8 +61,10 @@ class ArchiveFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not t
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> io.BytesIO:
         name = _name(path)
-        if mode != "rb" or name not in self._listed:
+        if mode != "rb" or not self.exists(path):
             raise PermissionError(path)
+        if name in self._own:
+            return io.BytesIO(self._own[name])
         try:
             data = asyncio.run_coroutine_threadsafe(self._objects.get(name), self._loop).result(_PATIENCE)
         except GbeError as exc:

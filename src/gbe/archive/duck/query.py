@@ -4,14 +4,16 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import duckdb
 
 from gbe.archive.answer import Answer
 from gbe.archive.duck.filesystem import PROTOCOL, ArchiveFiles
-from gbe.archive.duck.views import statements
+from gbe.archive.duck.views import SCHEMA, schema_file, statements
 from gbe.archive.layout import DATA, DataFile
 from gbe.errors import ArchiveQueryError
 from gbe.objects.store import ObjectStore
@@ -53,8 +55,8 @@ async def query(objects: ObjectStore, sql: str, *, limit: int, timeout: float, m
     with tempfile.TemporaryDirectory(prefix="gbe-query-") as folder:
         connection = duckdb.connect(":memory:", config=_CONFIG)
         try:
-            prepared = (*_bounds(folder, memory), *statements(names), *_LOCKS)
-            return await _bounded(connection, timeout, lambda: _select(connection, files, prepared, sql, limit))
+            work = partial(_answer, connection, files, names, Path(folder), memory, sql, limit)
+            return await _bounded(connection, timeout, work)
         except duckdb.Error as exc:
             if files.error is not None:
                 raise files.error from exc
@@ -132,7 +134,7 @@ def _check(sql: str) -> None:
         raise ArchiveQueryError("a query is one SELECT: SELECT … FROM events WHERE …")
 
 
-def _bounds(folder: str, memory: int) -> tuple[str, ...]:
+def _bounds(folder: Path, memory: int) -> tuple[str, ...]:
     return (
         f"SET temp_directory = '{folder}'",
         f"SET memory_limit = '{memory}B'",
@@ -140,13 +142,28 @@ def _bounds(folder: str, memory: int) -> tuple[str, ...]:
     )
 
 
-def _select(
-    connection: duckdb.DuckDBPyConnection, files: ArchiveFiles, prepare: Iterable[str], sql: str, limit: int
+def _answer(
+    connection: duckdb.DuckDBPyConnection,
+    files: ArchiveFiles,
+    names: list[DataFile],
+    folder: Path,
+    memory: int,
+    sql: str,
+    limit: int,
 ) -> Answer:
     """In a thread of its own: what it reads is fetched by the event loop."""
     connection.register_filesystem(files)
-    for statement in prepare:
+    for statement in _bounds(folder, memory):
         connection.execute(statement)
+    schema = folder / "schema.parquet"
+    connection.execute(schema_file(str(schema)))
+    files.add(SCHEMA, schema.read_bytes())
+    for statement in (*statements(names), *_LOCKS):
+        connection.execute(statement)
+    return _select(connection, sql, limit)
+
+
+def _select(connection: duckdb.DuckDBPyConnection, sql: str, limit: int) -> Answer:
     result = connection.execute(sql)
     described = result.description or []
     rows = result.fetchmany(limit + 1)
