@@ -62,6 +62,8 @@ class Wish:
         )
         if wanted.since is not None and wanted.until is not None and wanted.since >= wanted.until:
             raise ConfigError("--from is not before --to")
+        if publishes and wanted.until is not None and wanted.until > SystemClock().now_ms():
+            raise ConfigError(f"--to {until} is still to come: what is published again is a time that is over")
         target = None if to_subject is None else f"{namespace}.{to_subject}"
         return cls(Plan(wanted, target, rate), publishes)
 
