@@ -134,7 +134,7 @@ async def _consume(options: Options, on: RedisBench) -> Row:
         return await _consume_ours(on, f"group{next(names)}", messages)
 
     async def raw() -> Sample:
-        return await _consume_raw(on, f"raw{next(names)}", messages)
+        return await consume_raw(on, f"raw{next(names)}", messages)
 
     mine, theirs = await alternate(options.runs, ours, raw)
     row = Row(
@@ -168,15 +168,16 @@ async def _consume_ours(on: RedisBench, group: str, messages: int) -> Sample:
     return sample
 
 
-async def _consume_raw(on: RedisBench, group: str, messages: int) -> Sample:
-    await on.raw.xgroup_create("bench:consume:t", group, "0")
+async def consume_raw(on: RedisBench, group: str, messages: int, key: str = "bench:consume:t") -> Sample:
+    """redis-py takes and acknowledges everything of one stream, a batch at a time."""
+    await on.raw.xgroup_create(key, group, "0")
     meter = CpuMeter(on.pid)
     started = time.perf_counter()
     received = 0
     while received < messages:
-        reply = await on.raw.xreadgroup(group, "member", {"bench:consume:t": ">"}, count=BATCH)
+        reply = await on.raw.xreadgroup(group, "member", {key: ">"}, count=BATCH)
         ids = [entry_id for entry_id, _ in reply[0][1]]
-        await on.raw.xack("bench:consume:t", group, *ids)
+        await on.raw.xack(key, group, *ids)
         received += len(ids)
     elapsed = time.perf_counter() - started
     return Sample(messages / elapsed, meter.per_message(messages))

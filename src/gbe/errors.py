@@ -255,6 +255,10 @@ class ArchiveError(GbeError):
     """An archive, or a part of it, cannot be read or is not what it should be."""
 
 
+class ArchiveQueryError(ArchiveError):
+    """A query of the archive cannot be answered: a mistake in it, or a bound that it exceeds."""
+
+
 class SinkError(ArchiveError):
     """Base of what a sink of the archive raises: the batch is not confirmed."""
 

@@ -42,6 +42,10 @@ ENGINES: Final = {  # the client library of an engine is seen by its own back en
     "hiredis": ("gbe.redis",),
     "obstore": ("gbe.objects.store",),
     "psycopg": ("gbe.archive.postgres",),
+    "duckdb": ("gbe.archive.duck",),
+    "fsspec": ("gbe.archive.duck",),
+    "pyarrow": ("gbe.archive.files",),
+    "zstandard": ("gbe.archive.files",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",

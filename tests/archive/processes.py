@@ -10,9 +10,8 @@ from pathlib import Path
 from tests.engines import _die_with_parent
 from tests.tasks.conftest import Deployment
 
-from gbe.archive import files, rows
+from gbe.archive import files
 from gbe.archive.layout import DATA
-from gbe.archive.manifest import Mark
 from gbe.archive.progress import Progress
 from gbe.archive.verify import Known, verify
 from gbe.objects.config import ObjectsConfig
@@ -26,15 +25,23 @@ class ArchiverProcess:
 
     Args:
         place: where the archive is; a text is the URL of a database.
-        endpoint: of the S3 server, as the archiver sees it.
+        endpoint: of the S3 server, as the archiver sees it; "" where there is none.
+        more: variables of its environment.
     """
 
     def __init__(
-        self, deployment: Deployment, place: ObjectsConfig | str, endpoint: str, log: Path, *, batch_size: int = 100
+        self,
+        deployment: Deployment,
+        place: ObjectsConfig | str,
+        endpoint: str,
+        log: Path,
+        *,
+        batch_size: int = 100,
+        **more: str,
     ) -> None:
         environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "GBE_TRANSPORT": deployment.engine.url,
             "GBE_NAMESPACE": deployment.namespace,
             "GBE_STATE_BUCKET": deployment.namespace,
@@ -46,16 +53,18 @@ class ArchiverProcess:
             "GBE_ARCHIVE_TERM": "1s",
             "GBE_ARCHIVE_RETRY_BACKOFF": "100ms",
             "GBE_ARCHIVE_RETRY_BACKOFF_MAX": "500ms",
+            **more,
         }
         if isinstance(place, str):
             environment["GBE_ARCHIVE_URL"] = place
         else:
-            environment |= {
-                "GBE_ARCHIVE_URL": place.url,
-                "GBE_ARCHIVE_ENDPOINT": endpoint,
-                "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
-                "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
-            }
+            environment["GBE_ARCHIVE_URL"] = place.url
+            if endpoint:
+                environment |= {
+                    "GBE_ARCHIVE_ENDPOINT": endpoint,
+                    "GBE_ARCHIVE_ACCESS_KEY_ID": place.access_key_id or "",
+                    "GBE_ARCHIVE_SECRET_ACCESS_KEY": place.secret_access_key or "",
+                }
         with log.open("ab") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "gbe.cli.main", "archiver"],
@@ -65,6 +74,14 @@ class ArchiverProcess:
                 stderr=out,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def kill(self) -> None:
         """SIGKILL, as a crash does it."""
@@ -83,8 +100,7 @@ async def ids(place: ObjectsConfig) -> Counter[str]:
     found: Counter[str] = Counter()
     async with await ObjectStore.open(place) as objects:
         async for info in objects.list(DATA):
-            lines = files.unpack(await objects.get(info.name), info.name)
-            found.update(row.id for row in rows.decode(lines, info.name))
+            found.update(row.id for row in files.unpack(await objects.get(info.name), info.name))
     return found
 
 
@@ -101,10 +117,7 @@ async def verdict(deployment: Deployment, place: ObjectsConfig, published: Colle
     wrong += [f"{times} times: {id}" for id, times in found.items() if times > 1]
     state = (await deployment.backend()).state
     progress = Progress(state, deployment.namespace, "archiver")
-    known = {
-        subject: Known(Mark.parse(point.mark).head, point.pruned, None if point.borders is None else point.borders.last)
-        async for subject, point in progress.all()
-    }
+    known = {subject: Known.of(point) async for subject, point in progress.all()}
     async with await ObjectStore.open(place) as objects:
         result = await verify(objects, known)
     return wrong + [str(finding) for finding in result.findings]

@@ -9,11 +9,10 @@ import pytest
 from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
-from gbe.archive import files, rows
+from gbe.archive import files
 from gbe.archive.archiver import Archiver
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.layout import DATA
-from gbe.archive.manifest import Mark
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.progress import Progress
 from gbe.archive.rows import Row
@@ -69,7 +68,7 @@ class Archive:
         found: list[Row] = []
         async with await ObjectStore.open(self.place) as objects:
             async for info in objects.list(DATA):
-                found += rows.decode(files.unpack(await objects.get(info.name), info.name), info.name)
+                found += files.unpack(await objects.get(info.name), info.name)
         return found
 
     async def count(self) -> int:
@@ -85,7 +84,7 @@ class Archive:
         assert sorted(row.id for row in await self.rows()) == sorted(published)
         backend = await self.deployment.backend()
         progress = Progress(backend.state, self.deployment.namespace, QUICK.group)
-        known = {subject: Known(Mark.parse(point.mark).head) async for subject, point in progress.all()}
+        known = {subject: Known.of(point) async for subject, point in progress.all()}
         async with await ObjectStore.open(self.place) as objects:
             found = await verify(objects, known)
         assert found.is_sound, found.findings
@@ -119,7 +118,7 @@ async def test_a_stop_writes_what_waits(archive: Archive) -> None:
     async with archive.archiving(config) as archiver:
         await eventually(lambda: archiver.is_active, "it is active")
         published = await publish(archive, 5)
-        await eventually(lambda: archiver._held == 5, "all was handed over")
+        await eventually(lambda: archiver.held == 5, "all was handed over")
     await archive.check(published)
 
 

@@ -75,7 +75,7 @@ async def test_many_processes_make_the_table_once(url: str) -> None:
     sinks = await asyncio.gather(*(PostgresSink.open(PostgresConfig(url=url)) for _ in range(8)))
     await asyncio.gather(*(sink.write(batch(0, 50), b"") for sink in sinks))
     await asyncio.gather(*(sink.close() for sink in sinks))
-    assert await _ask(url, "SELECT version FROM gbe_archive_migrations ORDER BY 1") == [(1,), (2,)]
+    assert await _ask(url, "SELECT version FROM gbe_archive_migrations ORDER BY 1") == [(1,), (2,), (3,)]
     assert await PostgresPlace(url).messages() == list(batch(0, 50).messages)
 
 
@@ -85,6 +85,8 @@ async def test_an_older_table_is_migrated_and_keeps_its_rows(url: str) -> None:
         await sink.write(batch(0, 3), b"")
     await _ask(url, "DROP VIEW archive")
     await _ask(url, "DROP FUNCTION gbe_archive_json")
+    await _ask(url, "DROP TABLE gbe_archive_batches")
+    await _ask(url, "ALTER TABLE gbe_archive DROP COLUMN generation")
     await _ask(url, "DELETE FROM gbe_archive_migrations WHERE version > 1")
     async with await PostgresSink.open(PostgresConfig(url=url)):
         pass
@@ -143,6 +145,7 @@ async def test_a_missing_permission_is_named_and_little_is_enough(postgres: Post
         with pytest.raises(SinkRefusedError, match="permission denied for table gbe_archive"):
             await sink.write(batch(1, 1), b"")
         await _ask(url, f"GRANT SELECT, INSERT ON gbe_archive TO {name}")
+        await _ask(url, f"GRANT SELECT, INSERT, UPDATE ON gbe_archive_batches TO {name}")
         await sink.write(batch(1, 1), b"")
         with pytest.raises(SinkRefusedError, match="no partition for 2024-10-05"):
             await sink.write(batch(2, 1, timestamp=DAY_MS * 20_001), b"")
@@ -166,8 +169,8 @@ def test_passwords_are_not_shown() -> None:
 
 
 def test_a_database_has_no_objects() -> None:
-    """Verify and prune say so instead of making a folder of that name."""
-    with pytest.raises(ConfigError, match="no files to verify or to prune"):
+    """Who wants files is told so, instead of a folder of that name being made."""
+    with pytest.raises(ConfigError, match="which has no files"):
         ArchiveConfig(url="postgresql://h/d").objects(ObjectsConfig(), "")
     with pytest.raises(ConfigError, match="expected postgresql://"):
         ArchiveConfig(url="postgresql:///d")

@@ -8,7 +8,6 @@ import pytest
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 
 from gbe.archive.layout import DATA, MANIFESTS
-from gbe.archive.manifest import Mark
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.progress import Progress
 from gbe.archive.prune import find_old, remove
@@ -53,7 +52,7 @@ def in_a_year() -> int:
 
 async def is_sound(objects: ObjectStore, progress: Progress) -> bool:
     point = await progress.load(SUBJECT)
-    known = {SUBJECT: Known(Mark.parse(point.mark).head, point.pruned)}
+    known = {SUBJECT: Known.of(point)}
     return (await verify(objects, known)).is_sound
 
 
@@ -66,6 +65,32 @@ async def test_old_days_go_and_the_rest_still_verifies(objects: ObjectStore, pro
         await remove(objects, progress, old)
         assert await is_sound(objects, progress)
     assert len([info async for info in objects.list(DATA)]) == 1
+
+
+async def test_a_prune_that_crashed_is_no_tampering_and_is_ended_by_the_next(
+    objects: ObjectStore, progress: Progress
+) -> None:
+    """Between any two of its steps; somebody else's deletion is still named."""
+    await fill(objects, progress, [20_000, 20_001, 20_002])
+    old = await anext(find_old(objects, progress, in_a_year()))
+    steps = (
+        lambda: progress.prune(SUBJECT, old.manifest.head),
+        lambda: objects.delete(old.manifest.entries[0].file),
+    )
+    for step in steps:
+        await step()
+        found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+        assert (found.findings, found.being_pruned) == ([], [old.name])
+    again = [one async for one in find_old(objects, progress, in_a_year())]
+    assert again[0] == old
+    assert again[1].manifest.day == "2024-10-05"
+    await objects.delete(again[1].manifest.entries[0].file)
+    found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+    assert [one.kind for one in found.findings] == ["missing"]
+    for one in again:
+        await remove(objects, progress, one)
+    found = await verify(objects, {SUBJECT: Known.of(await progress.load(SUBJECT))})
+    assert (found.findings, found.being_pruned, found.files) == ([], [], 1)
 
 
 async def test_looking_removes_nothing(objects: ObjectStore, progress: Progress) -> None:

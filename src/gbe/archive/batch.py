@@ -35,11 +35,13 @@ class Batch:
         subject: of all of them.
         day: of all of them, ``YYYY-MM-DD``.
         messages: at least one, in stream order.
+        generation: how often the subject's stream had been made anew: positions tell messages apart only within one.
     """
 
     subject: str
     day: str
     messages: tuple[Archived, ...]
+    generation: int = 0
 
     @property
     def first(self) -> Position:
@@ -69,21 +71,27 @@ def day_of(timestamp: int) -> str:
     return dt.date.fromordinal(719_163 + timestamp // _DAY_MS).isoformat()  # 719163: the ordinal of 1970-01-01
 
 
-def cut(subject: str, messages: Sequence[StoredMessage], most: int, most_bytes: int) -> Batch | None:
+def cut(
+    subject: str, messages: Sequence[StoredMessage | Archived], most: int, most_bytes: int, generation: int = 0
+) -> Batch | None:
     """The first batch of these messages: at most ``most``, ended by the day and by ``most_bytes`` of payload.
 
     A message that is larger than ``most_bytes`` is a batch of its own. ``None`` if there is no message.
     """
     taken: list[Archived] = []
-    size, day = 0, ""
+    size, day, number = 0, "", -1
     for message in messages[:most]:
         if message.position is None:
             continue
         envelope = message.envelope
-        its_day = day_of(envelope.timestamp)
         size += len(envelope.payload)
-        if taken and (its_day != day or size > most_bytes):
+        if envelope.timestamp // _DAY_MS != number:  # a name costs as much as the rest
+            number = envelope.timestamp // _DAY_MS
+            its_day = day_of(envelope.timestamp)
+            if taken and its_day != day:
+                break
+            day = its_day
+        if taken and size > most_bytes:
             break
-        day = its_day
-        taken.append(Archived(message.position, envelope))
-    return Batch(subject, day, tuple(taken)) if taken else None
+        taken.append(message if isinstance(message, Archived) else Archived(message.position, envelope))
+    return Batch(subject, day, tuple(taken), generation) if taken else None

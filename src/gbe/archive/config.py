@@ -4,12 +4,12 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Final
 
+from gbe.archive.files import FORMATS
 from gbe.archive.postgres.config import PostgresConfig, is_postgres_url
 from gbe.errors import ConfigError, InvalidSubjectError
 from gbe.objects.config import ObjectsConfig
 from gbe.subjects import check_pattern, is_token
 
-FORMATS: Final = ("jsonl.gz",)
 _MOST_BATCH: Final = 100_000
 _LEAST_RETENTION: Final = 86_400.0
 
@@ -89,8 +89,7 @@ class ArchiveConfig:
         """
         if self.url is not None and is_postgres_url(self.url):
             raise ConfigError(
-                "archive.url is a PostgreSQL database, which has no files to verify or to prune: "
-                "look at its table gbe_archive with SQL"
+                "archive.url is a PostgreSQL database, which has no files: look at its table gbe_archive with SQL"
             )
         own = ("endpoint", "region", "access_key_id", "secret_access_key")
         changes = {name: getattr(self, name) for name in own if getattr(self, name) is not None}

@@ -3,6 +3,8 @@
 ``archive/domain={domain}/subject={subject}/dt={YYYY-MM-DD}/{first}_{last}.jsonl.gz`` holds a batch. Positions are
 padded so that names sort as the stream does: ``{major:020}-{minor:010}``.
 
+Positions begin again in a stream that was deleted and made anew: then the name begins with ``g{generation:04}_``.
+
 ``manifest/domain={domain}/subject={subject}/dt={YYYY-MM-DD}/{chunk:06}.json`` says what must be there; not below
 ``archive/``, where query engines would take it for data.
 
@@ -21,10 +23,11 @@ DATA: Final = "archive"
 MANIFESTS: Final = "manifest"
 _MAX_SUBJECT: Final = 180
 _MAX_DOMAIN: Final = 100
+_CUT: Final = re.compile(r"-[0-9a-f]{32}\Z")
 
 _FOLDER: Final = r"domain=(?P<domain>[^/]+)/subject=(?P<subject>[^/]+)/dt=(?P<day>\d{4}-\d\d-\d\d)"
 _FILE: Final = re.compile(
-    rf"{DATA}/{_FOLDER}/(?P<a>\d{{20}})-(?P<b>\d{{10,}})_(?P<c>\d{{20}})-(?P<d>\d{{10,}})\.(?P<format>[a-z.]+)\Z"
+    rf"{DATA}/{_FOLDER}/(?:g(?P<generation>\d{{4,}})_)?(?P<a>\d{{20}})-(?P<b>\d{{10,}})_(?P<c>\d{{20}})-(?P<d>\d{{10,}})\.(?P<format>[a-z.]+)\Z"
 )
 _MANIFEST: Final = re.compile(rf"{MANIFESTS}/{_FOLDER}/(?P<chunk>\d{{6,}})\.json\Z")
 
@@ -40,6 +43,7 @@ class DataFile:
     first: Position
     last: Position
     format: str
+    generation: int = 0
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
@@ -51,7 +55,8 @@ class DataFile:
             Position(int(found["a"]), int(found["b"])),
             Position(int(found["c"]), int(found["d"])),
         )
-        return cls(name, found["domain"], found["subject"], found["day"], first, last, found["format"])
+        generation = int(found["generation"] or 0)
+        return cls(name, found["domain"], found["subject"], found["day"], first, last, found["format"], generation)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +85,11 @@ def subject_segment(subject: str) -> str:
     return f"{subject[: _MAX_SUBJECT - 33]}-{hashlib.sha256(subject.encode()).hexdigest()[:32]}"
 
 
+def is_cut(segment: str) -> bool:
+    """Whether a folder's subject may be the beginning of a longer one: its rows have the whole."""
+    return _CUT.search(segment) is not None
+
+
 def folder(root: str, subject: str, day: str | None = None) -> str:
     """Where the files of a subject lie, or of one of its days; ``root`` is ``DATA`` or ``MANIFESTS``."""
     whole = f"{root}/domain={domain_of(subject)[:_MAX_DOMAIN]}/subject={subject_segment(subject)}"
@@ -88,7 +98,9 @@ def folder(root: str, subject: str, day: str | None = None) -> str:
 
 def data_name(batch: Batch, extension: str) -> str:
     """The name of a batch's file: the same for the same batch."""
-    return f"{folder(DATA, batch.subject, batch.day)}/{_padded(batch.first)}_{_padded(batch.last)}.{extension}"
+    borders = f"{_padded(batch.first)}_{_padded(batch.last)}"
+    generation = f"g{batch.generation:04}_" if batch.generation else ""
+    return f"{folder(DATA, batch.subject, batch.day)}/{generation}{borders}.{extension}"
 
 
 def manifest_name(subject: str, day: str, chunk: int) -> str:

@@ -6,13 +6,13 @@ wakes may bring about, write the same.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
 from gbe.archive.batch import Batch
-from gbe.schemas.archive import POSITION, progress_key, progress_prefix
+from gbe.schemas.archive import LIFE, POSITION, progress_key, progress_prefix, pruned_days_key
 from gbe.state.base import StateStore
 from gbe.transport.base import Position
 
@@ -25,6 +25,7 @@ class Borders(msgspec.Struct, frozen=True):
 
 
 PRUNED: Final = "pruned"
+_GENERATION: Final = "generation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Point:
         messages, payload_bytes: archived so far.
         borders: of the batch under way.
         pruned: the hash of the sink's chain before the first day that is kept.
+        life: of the stream in which the position lies, as ``Transport.stream_life`` names it.
+        generation: how often that stream was made anew.
     """
 
     position: Position | None = None
@@ -45,6 +48,8 @@ class Point:
     payload_bytes: int = 0
     borders: Borders | None = None
     pruned: str = ""
+    life: str = ""
+    generation: int = 0
 
     def covers(self, position: Position) -> bool:
         """Whether the message there is in the archive."""
@@ -77,21 +82,32 @@ class Progress:
         """The chain of a subject begins behind this hash from now on."""
         await self._state.set_fields(self._key(subject), {PRUNED: head.encode()})
 
+    async def pruned_days(self) -> set[str]:
+        """Days (``YYYY-MM-DD``) that were removed from a table, as ``add_pruned_day`` noted them."""
+        fields = await self._state.get(pruned_days_key(self._namespace, self._group))
+        return set(fields or ())
+
+    async def add_pruned_day(self, day: str, now: int) -> None:
+        """A day is about to be removed from a table; ``now`` is unix ms."""
+        await self._state.set_fields(pruned_days_key(self._namespace, self._group), {day: b"%d" % now})
+
     async def intend(self, subject: str, point: Point, batch: Batch) -> Point | None:
         """Fix the borders of the next batch; ``None`` if somebody else has moved on: load again."""
         borders = Borders(str(batch.last), len(batch.messages))
         changes = {"borders": msgspec.json.encode(borders), "subject": subject.encode()}
         if not await self._state.update_if(self._key(subject), _expected(point), changes):
             return None
-        return Point(point.position, point.mark, point.messages, point.payload_bytes, borders)
+        return replace(point, borders=borders)
 
     async def confirm(self, subject: str, point: Point, batch: Batch, mark: bytes, now: int) -> Point | None:
         """The batch is in the archive; ``None`` if somebody else has said so: load again."""
-        after = Point(
-            batch.last,
-            mark,
-            point.messages + len(batch.messages),
-            point.payload_bytes + sum(len(message.envelope.payload) for message in batch.messages),
+        after = replace(
+            point,
+            position=batch.last,
+            mark=mark,
+            messages=point.messages + len(batch.messages),
+            payload_bytes=point.payload_bytes + sum(len(message.envelope.payload) for message in batch.messages),
+            borders=None,
         )
         changes: dict[str, bytes | None] = {
             POSITION: str(batch.last).encode(),
@@ -100,6 +116,23 @@ class Progress:
             "payload_bytes": b"%d" % after.payload_bytes,
             "archived_at": b"%d" % now,
             "borders": None,
+        }
+        return after if await self._state.update_if(self._key(subject), _expected(point), changes) else None
+
+    async def begin(self, subject: str, point: Point, life: str) -> Point | None:
+        """Note which stream is archived; ``None`` if somebody else has moved on: load again."""
+        changes = {LIFE: life.encode(), "subject": subject.encode()}
+        done = await self._state.update_if(self._key(subject), _expected(point), changes)
+        return replace(point, life=life) if done else None
+
+    async def begin_anew(self, subject: str, point: Point, life: str) -> Point | None:
+        """The stream was made anew: nothing of it is archived. ``None`` if somebody else has moved on: load again."""
+        after = replace(point, position=None, borders=None, life=life, generation=point.generation + 1)
+        changes: dict[str, bytes | None] = {
+            POSITION: None,
+            "borders": None,
+            LIFE: life.encode(),
+            _GENERATION: b"%d" % after.generation,
         }
         return after if await self._state.update_if(self._key(subject), _expected(point), changes) else None
 
@@ -117,6 +150,8 @@ def point_of(fields: dict[str, bytes]) -> Point:
         payload_bytes=int(fields.get("payload_bytes", b"0")),
         borders=None if borders is None else msgspec.json.decode(borders, type=Borders),
         pruned=fields.get(PRUNED, b"").decode(),
+        life=fields.get(LIFE, b"").decode(),
+        generation=int(fields.get(_GENERATION, b"0")),
     )
 
 
@@ -124,4 +159,5 @@ def _expected(point: Point) -> dict[str, bytes | None]:
     return {
         POSITION: None if point.position is None else str(point.position).encode(),
         "borders": None if point.borders is None else msgspec.json.encode(point.borders),
+        LIFE: point.life.encode() or None,
     }

@@ -1,14 +1,18 @@
-"""Cold retention: whole chunks at the old end of each subject's chain, and nothing that is younger."""
+"""Cold retention: whole chunks at the old end of each subject's chain, and nothing that is younger.
+
+The state store is told first: the chain begins behind a chunk from then on. So a crash leaves at most one chunk that
+nothing depends on, with some of its files; the verification knows it by that, and the next prune removes it.
+"""
 
 import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from gbe.archive import manifest
-from gbe.archive.layout import MANIFESTS, ManifestFile
+from gbe.archive.chains import Link, links_of, runs, subject_folders
+from gbe.archive.layout import MANIFESTS
 from gbe.archive.manifest import Manifest
 from gbe.archive.progress import Progress
-from gbe.errors import ArchiveError, ObjectNotFoundError
 from gbe.objects.store import ObjectStore
 
 
@@ -28,32 +32,34 @@ class Old:
 async def find_old(objects: ObjectStore, progress: Progress, before_ms: int) -> AsyncIterator[Old]:
     """What lies at the old end of each chain, of a day that had ended, and was written, before a moment (unix ms).
 
-    The newest chunk of a chain stays in any case: the next batch follows on it.
+    The newest chunk of a chain stays in any case: the next batch follows on it. What is damaged stays too, for the
+    verification. What an earlier prune has left behind comes first.
     """
-    pruned = {subject: point.pruned async for subject, point in progress.all()}
     newest_day = dt.datetime.fromtimestamp(before_ms / 1000, dt.UTC).date().isoformat()
-    chains: dict[str, dict[str, tuple[str, Manifest, int]]] = {}
-    async for info in objects.list(MANIFESTS):
-        if ManifestFile.parse(info.name) is None:
+    for subject_folder in await subject_folders(objects, MANIFESTS):
+        links, _ = await links_of(objects, subject_folder)
+        if not links:
             continue
-        try:
-            found = manifest.decode(await objects.get(info.name), info.name)
-        except (ArchiveError, ObjectNotFoundError):
-            continue  # what is damaged stays, for the verification
-        chains.setdefault(found.subject, {})[found.previous] = (info.name, found, info.modified_ms)
-    for subject, chain in chains.items():
-        hash_before = pruned.get(subject, "")
-        while len(chain) > 1 and hash_before in chain:
-            name, found, modified = chain.pop(hash_before)
-            if found.day >= newest_day or modified >= before_ms or not found.entries:
+        pruned = (await progress.load(links[0].subject)).pruned
+        for link in _oldest(links, pruned):
+            is_left = link.head == pruned and pruned != ""
+            if not is_left and (link.day >= newest_day or link.modified_ms >= before_ms or link.head == link.previous):
                 break
-            yield Old(name, found)
-            hash_before = found.head
+            name = link.file.name
+            yield Old(name, manifest.decode(await objects.get(name), name))
+
+
+def _oldest(links: list[Link], pruned: str) -> list[Link]:
+    """What may go first, by the chain alone."""
+    left = [link for link in links if pruned and link.head == pruned and link.previous != pruned]
+    (chain, *_) = runs([link for link in links if link not in left], pruned)
+    is_whole = len(chain) == len(links) - len(left)
+    return [*left, *(chain[:-1] if is_whole else chain)]
 
 
 async def remove(objects: ObjectStore, progress: Progress, old: Old) -> None:
-    """Remove a chunk, its files first; a crash in between is made good by doing it again."""
+    """Remove a chunk; a crash in between is made good by the next prune."""
+    await progress.prune(old.manifest.subject, old.manifest.head)
     for entry in old.manifest.entries:
         await objects.delete(entry.file)
-    await progress.prune(old.manifest.subject, old.manifest.head)
     await objects.delete(old.name)

@@ -15,7 +15,7 @@ A payload is never looked into: one that no schema knows, or that is no JSON at 
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -81,6 +81,20 @@ def _text_of(payload: bytes) -> tuple[str | None, bytes | None]:
 def encode(messages: Iterable[Archived]) -> bytes:
     """Rows as JSON lines; the same messages are the same bytes, always."""
     return _encoder.encode_lines([row_of(message) for message in messages])
+
+
+def document(message: Archived) -> dict[str, Any]:
+    """A message as a row of plain values: text, numbers and ``None``."""
+    found: dict[str, Any] = msgspec.to_builtins(row_of(message))
+    return found
+
+
+def from_document(values: dict[str, Any], where: str) -> Row:
+    """Read what ``document`` made. Raises ``ArchiveError``."""
+    try:
+        return msgspec.convert(values, Row)
+    except msgspec.ValidationError as exc:
+        raise ArchiveError(f"{where}: not a row of an archive: {exc}") from None
 
 
 def decode(lines: bytes, where: str) -> Iterator[Row]:

@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import pairwise
 from typing import Literal
 
-from gbe.archive import files, manifest
-from gbe.archive.layout import DATA, MANIFESTS, DataFile, ManifestFile
-from gbe.archive.manifest import Entry, Manifest, chained
+from gbe.archive import files
+from gbe.archive.chains import Damaged, Link, day_folders, links_of, manifests_of, runs, subject_folders
+from gbe.archive.layout import DATA, MANIFESTS, DataFile, ManifestFile, manifest_name
+from gbe.archive.manifest import Entry, Manifest, Mark, chained
+from gbe.archive.progress import Point
 from gbe.errors import ArchiveError, ObjectNotFoundError
 from gbe.objects.store import ObjectStore
 
@@ -27,16 +29,25 @@ class Finding:
 
 @dataclass(slots=True)
 class Verification:
-    """What was looked at, and what was found."""
+    """What was looked at, and what was found.
+
+    Attributes:
+        being_pruned: manifests that an interrupted ``gbe archive prune`` has left, with what they list.
+    """
 
     files: int = 0
     messages: int = 0
     findings: list[Finding] = field(default_factory=list)
+    being_pruned: list[str] = field(default_factory=list)
 
     @property
     def is_sound(self) -> bool:
         """Whether all is as it should be."""
         return not self.findings
+
+    def add(self, file: str, kind: Kind, what: str) -> None:
+        """Something was found."""
+        self.findings.append(Finding(file, kind, what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +58,25 @@ class Known:
         head: its last hash.
         pruned: the hash before the first day that is kept; ``""`` if nothing was pruned.
         under_way: last position of the batch that is being written, if one is.
+        day, chunk: of the manifest that has the last hash.
     """
 
     head: str
     pruned: str = ""
     under_way: str | None = None
+    day: str = ""
+    chunk: int = 0
+
+    @classmethod
+    def of(cls, point: Point) -> "Known":
+        """What a subject's progress says; raises ``ArchiveError``."""
+        mark = Mark.parse(point.mark)
+        under_way = None if point.borders is None else point.borders.last
+        return cls(mark.head, point.pruned, under_way, mark.day, mark.chunk)
 
 
 async def verify(objects: ObjectStore, known: Mapping[str, Known]) -> Verification:
-    """Read every manifest and every file.
+    """Read every manifest and every file; memory follows one subject and day.
 
     Args:
         objects: of the archive.
@@ -65,87 +86,77 @@ async def verify(objects: ObjectStore, known: Mapping[str, Known]) -> Verificati
         ObjectError: the store does not answer, or refuses.
     """
     result = Verification()
-    listed: set[str] = set()
     seen: set[str] = set()
-    names = sorted([one async for one in _manifests(objects)])
-    for _, chunks in groupby(names, key=lambda one: (one.domain, one.subject)):
-        subject = await _verify_chain(objects, list(chunks), known, listed, result)
+    for subject_folder in await subject_folders(objects, DATA, MANIFESTS):
+        subject = await _verify_subject(objects, subject_folder, known, result)
         if subject is not None:
             seen.add(subject)
     for subject, about in known.items():
         if about.head and subject not in seen:
-            result.findings.append(Finding(subject, "manifest", "all manifests of this subject are gone"))
-    under_way = {about.under_way for about in known.values() if about.under_way is not None}
-    async for info in objects.list(DATA):
-        file = DataFile.parse(info.name)
-        if info.name in listed or (file is not None and str(file.last) in under_way):
-            continue
-        result.findings.append(Finding(info.name, "unlisted", "no manifest knows this file"))
+            newest = f"; the newest was of {about.day}" if about.day else ""
+            result.add(subject, "manifest", f"all manifests of this subject are gone{newest}")
     return result
 
 
-async def _manifests(objects: ObjectStore) -> AsyncIterator[ManifestFile]:
-    async for info in objects.list(MANIFESTS):
-        found = ManifestFile.parse(info.name)
-        if found is not None:
-            yield found
-
-
-async def _verify_chain(
-    objects: ObjectStore,
-    chunks: list[ManifestFile],
-    known: Mapping[str, Known],
-    listed: set[str],
-    result: Verification,
+async def _verify_subject(
+    objects: ObjectStore, subject_folder: str, known: Mapping[str, Known], result: Verification
 ) -> str | None:
     """One subject; returns its name as the manifests have it."""
-    loaded = [(one, found) for one in chunks if (found := await _load(objects, one, result)) is not None]
-    if not loaded:
-        return None
-    subject = loaded[0][1].subject
-    about = known.get(subject)
-    by_previous = {found.previous: (one, found) for one, found in loaded}
-    expected = about.pruned if about is not None else loaded[0][1].previous
-    order: list[tuple[ManifestFile, Manifest]] = []
-    while expected in by_previous:
-        one, found = by_previous.pop(expected)
-        order.append((one, found))
-        expected = found.head if found.entries else ""
-    for one, found in by_previous.values():
-        result.findings.append(
-            Finding(one.name, "manifest", "does not follow on the manifest before it, which is gone or was changed")
-        )
-        order.append((one, found))
-    if about is not None and about.head and not any(_has(found, about.head) for _, found in order):
-        newest = order[-1][0].name
-        result.findings.append(
-            Finding(newest, "manifest", "the last entries are gone, the state store knows later ones")
-        )
-    for one, found in order:
-        _verify_hashes(one, found, result)
-        for entry in found.entries:
-            listed.add(entry.file)
-            await _verify_file(objects, entry, result)
+    links, damaged = await links_of(objects, subject_folder, lambda name: known[name].head if name in known else "")
+    for one in damaged:
+        result.add(one.file.name, "manifest", one.error)
+    subject = links[0].subject if links else None
+    about = None if subject is None else known.get(subject)
+    if subject is not None:
+        _verify_chain(subject, _without_leftovers(links, about, result), about, result)
+    under_way = None if about is None else about.under_way
+    for day in await day_folders(objects, subject_folder, DATA, MANIFESTS):
+        await _verify_day(objects, f"{subject_folder}/{day}", under_way, result)
     return subject
 
 
-def _has(found: Manifest, head: str) -> bool:
-    return any(entry.hash == head for entry in found.entries)
+def _without_leftovers(links: list[Link], about: Known | None, result: Verification) -> list[Link]:
+    """What an interrupted prune has begun to remove is no part of the chain."""
+    pruned = "" if about is None else about.pruned
+    left = [link for link in links if pruned and link.head == pruned and link.previous != pruned]
+    result.being_pruned += (link.file.name for link in left)
+    return [link for link in links if link not in left]
 
 
-async def _load(objects: ObjectStore, one: ManifestFile, result: Verification) -> Manifest | None:
-    try:
-        return manifest.decode(await objects.get(one.name), one.name)
-    except (ArchiveError, ObjectNotFoundError) as exc:
-        result.findings.append(Finding(one.name, "manifest", str(exc)))
-        return None
+def _verify_chain(subject: str, links: list[Link], about: Known | None, result: Verification) -> None:
+    found = runs(links, None if about is None else about.pruned)
+    for before, run in pairwise(found):
+        behind = f"behind {before[-1].file.name}" if before else "at the beginning"
+        result.add(run[0].file.name, "manifest", f"what it follows on is gone or was changed: look {behind}")
+    if about is not None and about.head and not any(link.is_known for link in links):
+        name = manifest_name(subject, about.day, about.chunk) if about.day else subject
+        result.add(name, "manifest", "gone, or its last entries are: the state store knows later ones")
 
 
-def _verify_hashes(one: ManifestFile, found: Manifest, result: Verification) -> None:
+async def _verify_day(objects: ObjectStore, day_folder: str, under_way: str | None, result: Verification) -> None:
+    """The files of one subject's day: all that are listed, and no others."""
+    subject_folder, _, day = day_folder.rpartition("/")
+    listed: set[str] = set()
+    async for file, _, found in manifests_of(objects, subject_folder, day):
+        if isinstance(found, Damaged):
+            continue
+        listed.update(entry.file for entry in found.entries)
+        if file.name in result.being_pruned:
+            continue
+        _verify_hashes(file, found, result)
+        for entry in found.entries:
+            await _verify_file(objects, entry, result)
+    async for info in objects.list(f"{DATA}/{day_folder}"):
+        data_file = DataFile.parse(info.name)
+        if info.name not in listed and not (data_file is not None and str(data_file.last) == under_way):
+            result.add(info.name, "unlisted", "no manifest knows this file")
+
+
+def _verify_hashes(file: ManifestFile, found: Manifest, result: Verification) -> None:
     previous = found.previous
     for entry in found.entries:
         if chained(previous, entry) != entry:
-            result.findings.append(Finding(one.name, "manifest", f"its entry for {entry.file} was changed"))
+            result.add(file.name, "manifest", f"its entry for {entry.file} was changed")
         previous = entry.hash
 
 
@@ -154,13 +165,20 @@ async def _verify_file(objects: ObjectStore, entry: Entry, result: Verification)
     try:
         data = await objects.get(entry.file)
     except ObjectNotFoundError:
-        result.findings.append(Finding(entry.file, "missing", f"deleted; it held {entry.messages} messages"))
+        result.add(entry.file, "missing", f"deleted; it held {entry.messages} messages")
         return
-    digest = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-    if digest != entry.sha256:
-        result.findings.append(Finding(entry.file, "changed", "its checksum is not the one of its manifest"))
-        return
-    lines = (await asyncio.to_thread(files.unpack, data, entry.file)).count(b"\n")
+    error, lines = await asyncio.to_thread(_look_at, data, entry)
     result.messages += lines
-    if lines != entry.messages:
-        result.findings.append(Finding(entry.file, "changed", f"{lines} messages, expected {entry.messages}"))
+    if error:
+        result.add(entry.file, "changed", error)
+
+
+def _look_at(data: bytes, entry: Entry) -> tuple[str, int]:
+    """What is wrong with a file, and how many messages it holds."""
+    if hashlib.sha256(data).hexdigest() != entry.sha256:
+        return "its checksum is not the one of its manifest", 0
+    try:
+        lines = len(files.unpack(data, entry.file))
+    except ArchiveError as exc:
+        return str(exc), 0
+    return ("" if lines == entry.messages else f"{lines} messages, expected {entry.messages}"), lines

@@ -13,13 +13,14 @@ from rich.table import Table
 
 import gbe
 from gbe import logs
-from gbe.archive.manifest import Mark
 from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification
 from gbe.archive.verify import verify as verify_archive
+from gbe.cli import archive_table
 from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
+from gbe.cli.presence import announced
 from gbe.cli.runtime import run, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import Connections, archive_folder, archiver, streams_of
@@ -41,7 +42,8 @@ async def _archive(settings: Settings) -> None:
     async with Connections(settings, archives=True) as connections:
         one = archiver(settings, connections.backend)
         print(f"gbe {gbe.__version__} archiver {one.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        await until_stopped(one.run(), stop)
+        async with announced(connections.backend.transport, settings.namespace, "archiver"):
+            await until_stopped(one.run(), stop)
 
 
 def show_status(settings: Settings, *, json: bool) -> None:
@@ -83,33 +85,34 @@ def _document(point: Point) -> dict[str, object]:
 def show_verification(settings: Settings, *, offline: bool, json: bool) -> None:
     """Read all of the archive."""
 
-    async def check(known: dict[str, Known]) -> Verification:
+    async def check(known: dict[str, Known], progress: Progress | None = None) -> Verification:
+        if archive_table.is_table(settings):
+            return await archive_table.verify(settings, known, progress)
         async with await _open_objects(settings) as objects:
             return await verify_archive(objects, known)
 
     async def work(backend: Backend) -> None:
-        known = {subject: _known(point) async for subject, point in _progress(settings, backend).all()}
-        _print_verification(await check(known), json=json)
+        progress = _progress(settings, backend)
+        known = {subject: Known.of(point) async for subject, point in progress.all()}
+        _print_verification(settings, await check(known, progress), json=json)
 
     if offline:
-        _print_verification(run(check({})), json=json)
+        _print_verification(settings, run(check({})), json=json)
     else:
         _with_backend(settings, work)
 
 
-def _known(point: Point) -> Known:
-    under_way = None if point.borders is None else point.borders.last
-    return Known(head=Mark.parse(point.mark).head, pruned=point.pruned, under_way=under_way)
-
-
-def _print_verification(result: Verification, *, json: bool) -> None:
+def _print_verification(settings: Settings, result: Verification, *, json: bool) -> None:
     if json:
         typer.echo(msgspec.json.encode(result))
     else:
         for finding in result.findings:
             typer.echo(f"{finding.kind:<9} {finding.file}: {finding.what}")
+        for name in result.being_pruned:
+            typer.echo(f"{name}: left by a prune that was interrupted; `gbe archive prune --yes` ends it")
         verdict = "all as it was written" if result.is_sound else f"{len(result.findings)} findings"
-        typer.echo(f"{result.files} files, {result.messages} messages: {verdict}")
+        pieces = "batches" if archive_table.is_table(settings) else "files"
+        typer.echo(f"{result.files} {pieces}, {result.messages} messages: {verdict}")
     if not result.is_sound:
         raise typer.Exit(1)
 
@@ -120,6 +123,9 @@ def prune(settings: Settings, *, yes: bool) -> None:
     async def work(backend: Backend) -> None:
         progress = _progress(settings, backend)
         before = time.time_ns() // 1_000_000 - round(settings.archive.retention * 1000)
+        if archive_table.is_table(settings):
+            await archive_table.prune(settings, progress, before, yes=yes)
+            return
         total = size = 0
         async with await _open_objects(settings) as objects:
             async for old in find_old(objects, progress, before):

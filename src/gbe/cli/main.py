@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import gbe
+from gbe.cli import archive_read_commands  # noqa: F401  its commands join archive_app
 from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.event_commands import events_app

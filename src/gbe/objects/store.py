@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,12 @@ class ObjectStore:
         self._store: Any = None
 
     @classmethod
-    async def open(cls, config: ObjectsConfig) -> Self:
+    async def open(cls, config: ObjectsConfig, *, writes: bool = True) -> Self:
         """Open the store, make its folder if need be, and try it: a small object is written, read and deleted.
+
+        Args:
+            config: where it is.
+            writes: ``False`` for somebody who only reads, and may be allowed no more: nothing is made or tried.
 
         Raises:
             ObjectStoreRefusedError: the folder cannot be written, there is no such bucket, the credentials are wrong.
@@ -77,12 +81,19 @@ class ObjectStore:
         """
         store = cls(config)
         try:
+            if not writes:
+                store._check_is_there()
             store._store = await store._run("open", "", lambda: _open(config))
-            await store._try_out()
+            if writes:
+                await store._try_out()
         except BaseException:
             await store.close()
             raise
         return store
+
+    def _check_is_there(self) -> None:
+        if self.config.kind == "local" and not self.config.folder.is_dir():
+            raise ObjectStoreRefusedError(f"{self._where}: there is no such folder")
 
     async def _try_out(self) -> None:
         name = f"probe/{new_ulid()}"
@@ -171,6 +182,11 @@ class ObjectStore:
             for meta in page:
                 modified_ms = round(meta["last_modified"].timestamp() * 1000)
                 yield ObjectInfo(meta["path"], meta["size"], modified_ms)
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """The names of the folders directly below ``prefix/``, without a closing slash, in order."""
+        found = await self._run("list", check_name(prefix), lambda: obstore.list_with_delimiter(self._store, prefix))
+        return sorted(found["common_prefixes"])
 
     async def prune(self, prefix: str, before: int) -> int:
         """Remove the objects below ``prefix`` written before a moment, unix milliseconds; returns how many."""

@@ -25,8 +25,6 @@ import msgspec
 from gbe.clock import Clock, SystemClock
 from gbe.errors import (
     GbeError,
-    LeaseLostError,
-    StateError,
 )
 from gbe.ids import new_ulid
 from gbe.schedules.catchup import plan
@@ -41,6 +39,7 @@ from gbe.schedules.triggers import EventTriggers
 from gbe.schemas import system
 from gbe.schemas.system import Fault
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
+from gbe.state.leading import lead
 from gbe.state.lease import Lease
 from gbe.transport.base import Transport
 
@@ -90,16 +89,7 @@ class Scheduler:
 
     async def run(self) -> None:
         """Wait for the lease, then work until cancelled. An engine that goes away is waited for."""
-        while True:
-            try:
-                async with self.lease.held() as fence:
-                    logger.info("scheduler active", extra={"scheduler": self.name, "fence": fence})
-                    await self._work()
-            except LeaseLostError as exc:
-                logger.warning("scheduler stands back: %s", exc)
-            except StateError as exc:
-                logger.warning("scheduler waits for the state store: %s", exc)
-                await asyncio.sleep(_PAUSE)
+        await lead(self.lease, "scheduler", self._work)
 
     async def _work(self) -> None:
         await self.merge()

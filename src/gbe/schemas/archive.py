@@ -16,6 +16,8 @@ import msgspec
 VERSION: Final = 1
 POSITION: Final = "position"
 """The field that holds ``str(Position)``."""
+LIFE: Final = "life"
+"""The field that names the stream in which that position lies, where positions of another one would look the same."""
 
 _MAX_KEY: Final = 255
 _MAX_TOKEN: Final = 128
@@ -61,10 +63,20 @@ def progress_key(namespace: str, group: str, subject: str) -> str:
     return f"{progress_prefix(namespace, group)}._long.{hashlib.sha256(subject.encode()).hexdigest()}"
 
 
+def pruned_days_key(namespace: str, group: str) -> str:
+    """The record of the days that were pruned from an archive in a database."""
+    return f"{namespace}.state.archive-pruned.{group}"
+
+
 def confirmed_position(fields: Mapping[str, bytes] | None) -> str | None:
     """The position, as ``str(Position)``; ``None`` if nothing of the subject is archived yet."""
     found = (fields or {}).get(POSITION)
     return None if found is None else found.decode()
+
+
+def confirmed_life(fields: Mapping[str, bytes] | None) -> str:
+    """The life of the stream that the position lies in (``Transport.stream_life``), ``""`` where it does not matter."""
+    return (fields or {}).get(LIFE, b"").decode()
 
 
 class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from gbe.clock import Clock, SystemClock
 from gbe.errors import ConfigError, StateError, StreamNotFoundError, TransportError
 from gbe.ids import new_ulid
 from gbe.schemas import system
-from gbe.schemas.archive import confirmed_position, progress_key
+from gbe.schemas.archive import confirmed_life, confirmed_position, progress_key
 from gbe.schemas.system import Fault
 from gbe.sweeper.streams import Streams, StreamView
 from gbe.transport.base import EARLIEST, AfterPosition, Position, Start, StoredMessage
@@ -130,8 +130,13 @@ class Retention:
         if streams.state is None:
             return None
         try:
-            text = confirmed_position(await streams.state.get(progress_key(streams.namespace, group, subject)))
-            return None if text is None else Position.parse(text)
+            fields = await streams.state.get(progress_key(streams.namespace, group, subject))
+            text, life = confirmed_position(fields), confirmed_life(fields)
+            if text is None or (life and life != await streams.transport.stream_life(subject)):
+                return None  # nothing of a stream that was made anew
+            return Position.parse(text)
+        except StreamNotFoundError:  # deleted meanwhile
+            return None
         except ValueError as exc:
             logger.warning("archived position cannot be read: %s", exc, extra={"subject": subject})
             return None

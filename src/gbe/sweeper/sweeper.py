@@ -22,7 +22,7 @@ from typing import Final
 import msgspec
 
 from gbe.clock import Clock, SystemClock
-from gbe.errors import ConfigError, LeaseLostError, ObjectError, StateError, TaskError, TransportError
+from gbe.errors import ConfigError, ObjectError, StateError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.letters import letter_of
@@ -36,6 +36,7 @@ from gbe.objects.claims import ClaimChecks
 from gbe.schemas import deadletter, system, tasks
 from gbe.schemas.system import Fault, SweepReport
 from gbe.state.base import KEEP, MAX_DUE, Record, StateStore
+from gbe.state.leading import lead
 from gbe.state.lease import Lease
 from gbe.sweeper.config import SweeperConfig
 from gbe.sweeper.observer import NoObserver, SweepObserver
@@ -106,16 +107,7 @@ class Sweeper:
 
     async def run(self) -> None:
         """Wait for the lease, then sweep until cancelled. An engine that goes away is waited for."""
-        while True:
-            try:
-                async with self._lease.held() as fence:
-                    logger.info("sweeper active", extra={"sweeper": self.name, "fence": fence})
-                    await self._work()
-            except LeaseLostError as exc:
-                logger.warning("sweeper stands back: %s", exc)
-            except StateError as exc:
-                logger.warning("sweeper waits for the state store: %s", exc)
-                await asyncio.sleep(_PAUSE)
+        await lead(self._lease, "sweeper", self._work)
 
     async def _work(self) -> None:
         """Sweep, prune and retain beside each other, until the lease is lost."""

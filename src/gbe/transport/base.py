@@ -225,13 +225,19 @@ class StreamFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumeOptions:
-    """How a group consumes; see ``Transport.consume``."""
+    """How a group consumes; see ``Transport.consume``.
+
+    Attributes:
+        tells_gaps: whether ``Delivery.since`` is wanted; on Redis it costs a look at the stream with each read, in
+            memory it tells nothing.
+    """
 
     batch_size: int = 10
     max_inflight: int = 100
     ack_timeout: float = 30.0
     max_deliver: int = 5
     start: Start = LATEST
+    tells_gaps: bool = False
 
     def __post_init__(self) -> None:
         for key, value in (
@@ -272,12 +278,15 @@ class Delivery(ABC):
         group: the consumer group.
         position: where the message lies in its stream.
         failure: what its handler raised, for the letter.
+        since: every message of its subject from here to ``position`` was handed to this member; what is delivered for
+            the first time comes without gaps, and this is how far back. ``position`` itself where that is not known.
     """
 
-    __slots__ = ("_settled", "attempt", "envelope", "failure", "group", "position")
+    __slots__ = ("_settled", "attempt", "envelope", "failure", "group", "position", "since")
 
     def __init__(self, envelope: Envelope, attempt: int, group: str, position: Position) -> None:
         self.envelope, self.attempt, self.group, self.position = envelope, attempt, group, position
+        self.since = position
         self.failure: Failure | None = None
         self._settled = False
 
@@ -549,6 +558,17 @@ class Transport(ABC):
 
         The id's own time says where to look: the cost does not grow with what is stored.
         """
+
+    async def stream_life(self, subject: str) -> str:
+        """Names the life of the stream that has this subject: another name once it was deleted and made anew.
+
+        Only where positions begin again then; ``""`` where they go on, as moments do.
+
+        Raises:
+            StreamNotFoundError: no stream has the subject.
+        """
+        check_subject(subject)
+        return ""
 
     @abstractmethod
     async def ensure_stream(self, config: StreamConfig) -> None:

@@ -20,12 +20,26 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
         yield process
 
 
-@pytest.fixture(params=["memory", "local", "s3"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectsConfig:
+@pytest.fixture(params=["memory-jsonl.gz", "memory-jsonl.zst", "memory-parquet", "local-jsonl.gz", "s3-jsonl.zst"])
+def variant(request: pytest.FixtureRequest) -> str:
+    """A place, and the format of the files in it."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def form(variant: str) -> str:
+    """The format of the files."""
+    return variant.partition("-")[2]
+
+
+@pytest.fixture
+def place(variant: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectsConfig:
     """Where a sink's objects lie."""
-    if request.param == "memory":
+    kind = variant.partition("-")[0]
+    if kind == "memory":
         return ObjectsConfig(url="memory")
-    if request.param == "local":
+    if kind == "local":
         return ObjectsConfig(url=str(tmp_path / "archive"))
     s3: S3Process = request.getfixturevalue("s3")
     return ObjectsConfig(
@@ -44,6 +58,6 @@ async def objects(place: ObjectsConfig) -> AsyncIterator[ObjectStore]:
 
 
 @pytest.fixture
-async def sink(objects: ObjectStore) -> Sink:
+async def sink(objects: ObjectStore, form: str) -> Sink:
     """The sink under test."""
-    return ObjectSink(objects)
+    return ObjectSink(objects, form)

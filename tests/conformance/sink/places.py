@@ -5,7 +5,7 @@ from datetime import date
 
 import psycopg
 
-from gbe.archive import files, rows
+from gbe.archive import files
 from gbe.archive.batch import Archived
 from gbe.archive.layout import DATA
 from gbe.archive.object_sink import ObjectSink
@@ -21,17 +21,17 @@ from gbe.transport.base import Position
 class ObjectPlace:
     """An object store."""
 
-    def __init__(self, config: ObjectsConfig) -> None:
-        self.config = config
+    def __init__(self, config: ObjectsConfig, form: str = files.JSONL_GZ) -> None:
+        self.config, self.form = config, form
 
     async def open(self) -> Sink:
-        return ObjectSink(await ObjectStore.open(self.config))
+        return ObjectSink(await ObjectStore.open(self.config), self.form)
 
     async def messages(self) -> list[Archived]:
         """All that is archived, in stream order."""
         async with await ObjectStore.open(self.config) as objects:
             names = sorted([info.name async for info in objects.list(DATA)])
-            found = [rows.decode(files.unpack(await objects.get(name), name), name) for name in names]
+            found = [files.unpack(await objects.get(name), name) for name in names]
         return [row.archived() for some in found for row in some]
 
 

@@ -106,7 +106,7 @@ class Database:
             except psycopg.Error:
                 logger.debug("closing a lost connection failed", exc_info=True)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Let the connection go. Safe to repeat."""
         async with self._lock:
             await self._drop()

@@ -47,7 +47,25 @@ SELECT id, subject, domain, dt, ts, to_timestamp(ts / 1000.0) AS time,
        gbe_archive_json(payload) AS payload
 FROM gbe_archive"""
 
-MIGRATIONS: Final[tuple[tuple[LiteralString, ...], ...]] = ((_TABLE,), (_JSON, _VIEW))
+# positions begin again in a stream that was made anew
+_GENERATION: Final[LiteralString] = "ALTER TABLE gbe_archive ADD COLUMN generation integer NOT NULL DEFAULT 0"
+
+_BATCHES: Final[LiteralString] = """\
+CREATE TABLE gbe_archive_batches (
+    subject text NOT NULL COLLATE "C",
+    number bigint NOT NULL,
+    dt date NOT NULL,
+    generation integer NOT NULL,
+    first_position text NOT NULL,
+    last_position text NOT NULL,
+    messages integer NOT NULL,
+    size bigint NOT NULL,
+    sha256 text NOT NULL,
+    hash text NOT NULL,
+    PRIMARY KEY (subject, number)
+)"""
+
+MIGRATIONS: Final[tuple[tuple[LiteralString, ...], ...]] = ((_TABLE,), (_JSON, _VIEW), (_GENERATION, _BATCHES))
 """Step 1, 2, …; a step that was released is never changed."""
 
 

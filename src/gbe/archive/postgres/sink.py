@@ -4,6 +4,7 @@ import time
 from typing import Self
 
 from gbe.archive.batch import Batch
+from gbe.archive.manifest import Mark
 from gbe.archive.postgres.config import PostgresConfig
 from gbe.archive.postgres.database import Database
 from gbe.archive.postgres.table import write_batch
@@ -11,7 +12,7 @@ from gbe.archive.sink import Sink
 
 
 class PostgresSink(Sink):
-    """See ``gbe.archive.postgres``. The order of batches is not its concern: the mark stays empty."""
+    """See ``gbe.archive.postgres``. The mark is where the subject's hash chain stands."""
 
     def __init__(self, config: PostgresConfig) -> None:
         self._database = Database(config)
@@ -35,8 +36,7 @@ class PostgresSink(Sink):
 
     async def write(self, batch: Batch, mark: bytes) -> bytes:
         """See ``Sink.write``."""
-        await write_batch(self._database, batch)
-        return mark
+        return (await write_batch(self._database, batch, Mark.parse(mark))).to_bytes()
 
     async def ping(self) -> float:
         """See ``Sink.ping``."""
@@ -47,4 +47,4 @@ class PostgresSink(Sink):
 
     async def close(self) -> None:
         """See ``Sink.close``."""
-        await self._database.close()
+        await self._database.aclose()

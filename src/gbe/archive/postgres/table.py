@@ -1,5 +1,6 @@
 """Rows of the archive's table: written through a staging table, each once, and looked at before they are confirmed."""
 
+import asyncio
 from datetime import date
 from typing import Final
 
@@ -7,6 +8,8 @@ from psycopg import AsyncConnection, errors
 from psycopg.sql import SQL
 
 from gbe.archive.batch import Archived, Batch
+from gbe.archive.manifest import Mark
+from gbe.archive.postgres.chain import append, entry_of
 from gbe.archive.postgres.database import Database
 from gbe.archive.postgres.migrations import LOCK, TABLE, partition_name, partition_statement
 from gbe.errors import SinkConflictError, SinkRefusedError
@@ -14,12 +17,12 @@ from gbe.errors import SinkConflictError, SinkRefusedError
 _STAGING: Final = """\
 CREATE TEMPORARY TABLE IF NOT EXISTS gbe_archive_staging (
     dt date, subject text COLLATE "C", id text COLLATE "C", pos_major bigint, pos_minor bigint,
-    domain text COLLATE "C", ts bigint, traceparent text, payload bytea
+    domain text COLLATE "C", ts bigint, traceparent text, payload bytea, generation integer
 ) ON COMMIT DELETE ROWS"""
 
-_COLUMNS: Final = "dt, subject, id, pos_major, pos_minor, domain, ts, traceparent, payload"
+_COLUMNS: Final = "dt, subject, id, pos_major, pos_minor, domain, ts, traceparent, payload, generation"
 _COPY: Final = f"COPY gbe_archive_staging ({_COLUMNS}) FROM STDIN (FORMAT BINARY)"
-_TYPES: Final = ("date", "text", "text", "int8", "int8", "text", "int8", "text", "bytea")
+_TYPES: Final = ("date", "text", "text", "int8", "int8", "text", "int8", "text", "bytea", "int4")
 _INSERT: Final = f"""\
 INSERT INTO gbe_archive ({_COLUMNS}) SELECT {_COLUMNS} FROM gbe_archive_staging
 ON CONFLICT DO NOTHING"""  # noqa: S608  constants of this file
@@ -37,23 +40,32 @@ WHERE NOT EXISTS (
 LIMIT 1"""
 
 
-async def write_batch(database: Database, batch: Batch) -> int:
-    """Store a batch, all of it or nothing; once this returns it is committed. Returns how many rows were new.
+async def write_batch(database: Database, batch: Batch, before: Mark) -> Mark:
+    """Store a batch and its place in the chain, all or nothing; once this returns it is committed.
 
     Repeating it stores nothing twice, whatever happened to the first try.
+
+    Args:
+        before: where the subject's chain stood.
+
+    Returns:
+        Where it stands now.
 
     Raises:
         SinkUnavailableError: it may have been stored; repeat it.
         SinkRefusedError: wrong credentials, a missing permission, a table that is not ours, a full disk.
         SinkConflictError: a row of that key is there and holds something else.
     """
+    day = date.fromisoformat(batch.day)
+    entry = await asyncio.to_thread(entry_of, batch, partition_name(day))
     async with database.use() as connection:
-        await _ensure_partition(connection, date.fromisoformat(batch.day))
+        await _ensure_partition(connection, day)
         async with connection.transaction():
-            return await _store(connection, batch)
+            await _store(connection, batch)
+            return await append(connection, batch, before, entry)
 
 
-async def _store(connection: AsyncConnection, batch: Batch) -> int:
+async def _store(connection: AsyncConnection, batch: Batch) -> None:
     await connection.execute(_STAGING)
     async with connection.cursor() as cursor:
         async with cursor.copy(_COPY) as copy:
@@ -61,18 +73,16 @@ async def _store(connection: AsyncConnection, batch: Batch) -> int:
             for message in batch.messages:
                 await copy.write_row(_row(batch, message))
         await cursor.execute(_INSERT)
-        stored = cursor.rowcount
         await cursor.execute(_DIFFERING)
         if (differing := await cursor.fetchone()) is not None:
             subject, message_id = differing
             raise SinkConflictError(f"{TABLE}: {subject}, message {message_id}", "its row holds something else")
-    return stored
 
 
 def _row(batch: Batch, message: Archived) -> tuple[object, ...]:
     envelope, (major, minor) = message.envelope, message.position
     key = (date.fromisoformat(batch.day), envelope.subject, envelope.id, major, minor)
-    return *key, batch.domain, envelope.timestamp, envelope.traceparent, envelope.payload
+    return *key, batch.domain, envelope.timestamp, envelope.traceparent, envelope.payload, batch.generation
 
 
 async def _ensure_partition(connection: AsyncConnection, day: date) -> None:

@@ -48,6 +48,7 @@ from gbe.transport.nats.connection import NatsConnection, status_of
 from gbe.transport.nats.errors import CONSUMER_EXISTS, CONSUMER_NOT_FOUND, ApiError, translated
 from gbe.transport.nats.history import History, rfc3339
 from gbe.transport.nats.streams import StreamRegistry
+from gbe.transport.runs import Run
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class AckSubject:
 class _Puller:
     """One stream's part of a member: how many messages are asked for and not here yet, and how many are held."""
 
-    __slots__ = ("asked", "held", "inbox", "ready", "restoring", "seen", "stream", "subscription")
+    __slots__ = ("asked", "held", "inbox", "ready", "restoring", "run", "seen", "stream", "subscription")
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
@@ -110,18 +111,20 @@ class _Puller:
         self.asked = self.ready = self.held = 0  # not here yet; here, and not handed over; here, and not settled
         self.seen = time.monotonic()
         self.restoring = False
+        self.run = Run()
 
 
 class NatsDelivery(Delivery):
     """A delivery whose answers are messages to its acknowledgement subject."""
 
-    __slots__ = ("_member", "expires_at", "puller", "reply")
+    __slots__ = ("_member", "expires_at", "number", "puller", "reply")
 
     def __init__(
         self, envelope: Envelope, about: AckSubject, member: "NatsConsumption", puller: _Puller, reply: str
     ) -> None:
         super().__init__(envelope, about.attempt, member.group, Position(about.sequence))
         self._member, self.puller, self.reply = member, puller, reply
+        self.number = puller.run.base + about.consumer_sequence  # the engine's own count of what it delivers
         self.expires_at = time.monotonic() + member.options.ack_timeout
 
     async def _ack(self) -> None:
@@ -256,6 +259,8 @@ class NatsConsumption(Consumption):
                 delivery.puller.ready -= 1
                 self._pull(delivery.puller)
                 if self._is_fresh(delivery):
+                    is_first = delivery.attempt == 1
+                    delivery.since = delivery.puller.run.follow(delivery.number, delivery.position, is_first=is_first)
                     return delivery
             self._arrived.clear()
             await self._arrived.wait()
@@ -338,6 +343,7 @@ class NatsConsumption(Consumption):
         """Give a puller a new inbox. What the engine still keeps of requests to the old one ends with that."""
         if puller.subscription is not None:
             retired, puller.subscription = puller.subscription, None
+            puller.run.break_off()
             await self._connection.retire(retired)
         inbox = puller.inbox = self._connection.new_inbox()
 
@@ -393,6 +399,8 @@ class NatsConsumption(Consumption):
             self._restore_soon(puller)
             return
         # 408: the request expired; 409: leader changed or server shutting down. The rest of the request is void.
+        if status != "408":
+            puller.run.break_off()  # a new leader may count differently
         puller.asked = max(0, puller.asked - int(headers.get("Nats-Pending-Messages", puller.asked)))
         self._pull(puller)
 

@@ -29,6 +29,7 @@ class _StreamInfo(msgspec.Struct):
     config: dict[str, Any]
     state: _State = msgspec.field(default_factory=_State)
     total: int = 0
+    created: str = ""
 
 
 class _StreamNames(msgspec.Struct):
@@ -208,6 +209,10 @@ class StreamRegistry:
         if config is None:
             raise StreamNotFoundError(name)
         return StreamState(config, info.state.messages, info.state.bytes)
+
+    async def created(self, name: str) -> str:
+        """When a stream was made, as the engine writes it: no two of its lives begin in one nanosecond."""
+        return (await self._info(name)).created
 
     async def subjects(self, stream: str, pattern: str) -> list[str]:
         """The subjects of a stream that have messages, page by page as the engine gives them."""

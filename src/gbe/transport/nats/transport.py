@@ -253,6 +253,11 @@ class NatsTransport(Transport):
 
     # -- streams
 
+    async def stream_life(self, subject: str) -> str:
+        check_subject(subject)
+        self._check_open()
+        return await self._streams.created(await self._streams.of_subject(subject))
+
     async def ensure_stream(self, config: StreamConfig) -> None:
         self._check_open()
         await self._streams.ensure(config)

@@ -29,6 +29,7 @@ from gbe.transport.redis.groups import Groups, Subscription
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.keys import SubjectKeys, keys_of
 from gbe.transport.redis.scripts import ACTIVE, CLAIM, EXTEND, GIVE_BACK
+from gbe.transport.redis.sources import Source
 from gbe.transport.redis.streams import StreamRegistry
 from gbe.transport.redis.wakes import Follower, Wakes
 
@@ -50,7 +51,7 @@ _AT_ONCE: Final = 500
 class RedisDelivery(Delivery):
     """A delivery, known on the engine by its entry id and its count."""
 
-    __slots__ = ("_member", "count", "entry_id", "expires_at", "names")
+    __slots__ = ("_member", "count", "entry_id", "expires_at", "names", "number")
 
     def __init__(
         self,
@@ -60,12 +61,14 @@ class RedisDelivery(Delivery):
         names: SubjectKeys,
         entry_id: bytes,
         expires_at: float,
+        number: int = 0,
     ) -> None:
         self.envelope, self.attempt, self.group = envelope, count, member.group
-        self.position, self.failure = wire.position_of(entry_id), None
+        self.position = self.since = wire.position_of(entry_id)
+        self.failure = None
         self._settled = False
         self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
-        self.expires_at = expires_at
+        self.expires_at, self.number = expires_at, number
 
     async def _ack(self) -> None:
         self._member.acknowledge(self)
@@ -185,6 +188,7 @@ class RedisConsumption(Consumption):
         self._returned: dict[str, None] = {}  # subjects to which we have given messages back since the last look
         self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
+        self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
         self._followers: dict[str, Follower] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pump_task: asyncio.Task[None] | None = None
@@ -327,6 +331,9 @@ class RedisConsumption(Consumption):
                 if left <= 0:
                     continue  # others have it by now
                 self._held.add(delivery)
+                if delivery.number:
+                    source = self._sources[delivery.names.subject]
+                    delivery.since = source.since(delivery.number, delivery.position)
                 if left < _WAITED_LITTLE * self.options.ack_timeout:
                     self.extend(delivery)
                 return delivery
@@ -487,8 +494,12 @@ class RedisConsumption(Consumption):
         """Take new messages of a subject; whether there may be more."""
         names = keys_of(subject)
         command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
+        source = self._sources.setdefault(subject, Source()) if self.options.tells_gaps else None
         try:
-            reply = await self._client.call(*command, slot=names.slot)
+            if source is None:
+                reply = await self._client.call(*command, slot=names.slot)
+            else:
+                reply = await source.read(self._client, command, names)
         except ReplyError as exc:
             if not is_missing_group(exc):
                 raise
@@ -504,11 +515,12 @@ class RedisConsumption(Consumption):
         buffer = self._buffer
         has_old = border > 0 and wire.position_of(entries[0][0]).major <= border
         for entry_id, fields in entries:
+            number = 0 if source is None else source.number()
             if has_old and wire.position_of(entry_id).major <= border:
                 self._outbox.acknowledge(names, entry_id)  # too old for anybody
                 continue
             envelope = wire.entry_envelope(subject, entry_id, fields)
-            buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at))
+            buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, number))
         self._arrived.set()
         return len(entries) >= limit
 
