@@ -350,7 +350,10 @@ KEYS: Final[tuple[Key, ...]] = (
             "region": ("text", "As `objects.region`."),
             "access_key_id": ("text", "As `objects.access_key_id`."),
             "secret_access_key": ("text", "As `objects.secret_access_key`."),
-            "format": ("text", "Of the files: `jsonl.gz`, `jsonl.zst` (extra `gbe[zstd]`) or `parquet` (extra `gbe[parquet]`)."),
+            "format": (
+                "text",
+                "Of the files: `jsonl.gz`, `jsonl.zst` (extra `gbe[zstd]`) or `parquet` (extra `gbe[parquet]`).",
+            ),
             "batch_size": ("integer", "Messages in one file, at most."),
             "batch_bytes": ("size", "Payload in one file, at most."),
             "batch_timeout": ("duration", "How long a message may wait for its batch to be full."),
