@@ -137,7 +137,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=("nats", "redis"), default="nats")
     parser.add_argument("--place", choices=("objects", "postgres"), default="objects")
     parser.add_argument("--events", type=int, default=200_000)
-    parser.add_argument("--seconds", type=float, default=80.0, help="over which they are published")
+    parser.add_argument("--seconds", type=float, default=100.0, help="over which they are published")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=17)
     arguments = parser.parse_args()

@@ -4,8 +4,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.postgres import PostgresProcess
 from tests.redis_engines import RedisCluster
+from tests.s3 import S3Process
 from tests.tasks.conftest import ENGINES, Engine, RedisBoth, deployment
+
+from gbe.ids import new_ulid
 
 __all__ = ["deployment", "engine"]
 
@@ -32,3 +36,25 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """An engine that the tests of a run share."""
     with ALL[request.param](tmp_path_factory.mktemp("engine")) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
+    """An S3 server that the tests of a run share."""
+    with S3Process(tmp_path_factory.mktemp("s3")) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresProcess]:
+    """A PostgreSQL server that the tests of a run share."""
+    with PostgresProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def url(postgres: PostgresProcess) -> str:
+    """A database of the test's own."""
+    database = f"d{new_ulid().lower()}"
+    postgres.execute(f"CREATE DATABASE {database}")
+    return postgres.url(database=database)

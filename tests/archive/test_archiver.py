@@ -199,6 +199,27 @@ async def test_a_sink_that_cannot_be_opened_raises_an_alert_and_is_waited_for(ar
     await archive.check(published)
 
 
+async def test_a_sink_that_is_away_for_long_raises_an_alert_that_says_how_far_behind(archive: Archive) -> None:
+    """Not at once, for a sink may be away for a moment; and what waits is archived when it is back."""
+    failures = ["before"] * 1_000_000
+    archive.wrap = lambda sink: Shaky(sink, failures)
+    published = await publish(archive, 5)
+    transport = await archive.transport()
+    errors = f"{archive.deployment.namespace}.events.system.error"
+    async with archive.archiving():
+
+        async def alerts() -> bool:
+            found = [one.envelope.payload for one in await transport.read(errors)]
+            return any(b" s behind: 5 messages wait for " in payload for payload in found)
+
+        await eventually(alerts, "an alert was raised")
+        lag = await transport.lag(archive.subject("*"), QUICK.group)
+        assert lag.pending + lag.unacknowledged == 5
+        failures.clear()
+        await eventually(lambda: _has(archive, 5), "all is archived")
+    await archive.check(published)
+
+
 async def test_several_archivers_take_turns(archive: Archive) -> None:
     """One is active; when it goes, the next one goes on."""
     published = await publish(archive, 30)

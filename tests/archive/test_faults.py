@@ -5,39 +5,26 @@ Small sizes; ``python -m chaos.archive`` is the same at full size.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
 from tests.archive.s3_faults import FaultyS3, Mode
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.objects.config import ObjectsConfig
+
+__all__ = ["deployment"]
 
 pytestmark = pytest.mark.fault
 
 MESSAGES = 1000
 MODES: Final[Sequence[Mode]] = ("well", "503", "cut", "late", "500")
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
-    """An S3 server that the tests of a run share."""
-    with S3Process(tmp_path_factory.mktemp("s3")) as process:
-        yield process
-
-
-@pytest.fixture(params=["nats", "redis"])
-async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """An engine of the test's own: it is killed."""
-    with ENGINES[request.param](tmp_path / "engine") as engine:
-        deployment = Deployment(engine, "f", tmp_path)
-        yield deployment
-        await deployment.close()
 
 
 async def test_archivers_are_killed_while_the_sink_misbehaves(

@@ -3,17 +3,17 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from pathlib import Path
 
 import psycopg
 import pytest
 from tests.archive.messages import DAY_MS, batch
+from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess
 from tests.conformance.sink.places import PostgresPlace
 from tests.postgres import PostgresProcess
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.archive.config import ArchiveConfig
@@ -25,31 +25,9 @@ from gbe.errors import ConfigError, SinkRefusedError, SinkUnavailableError
 from gbe.ids import new_ulid
 from gbe.objects.config import ObjectsConfig
 
+__all__ = ["deployment"]
+
 MESSAGES = 1000
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresProcess]:
-    """A PostgreSQL server that the tests of a run share."""
-    with PostgresProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def url(postgres: PostgresProcess) -> str:
-    """A database of the test's own."""
-    database = f"d{new_ulid().lower()}"
-    postgres.execute(f"CREATE DATABASE {database}")
-    return postgres.url(database=database)
-
-
-@pytest.fixture(params=["nats", "redis"])
-async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """An engine of the test's own: it is killed."""
-    with ENGINES[request.param](tmp_path / "engine") as engine:
-        deployment = Deployment(engine, "f", tmp_path)
-        yield deployment
-        await deployment.close()
 
 
 async def _ask(url: str, statement: str) -> list[tuple[object, ...]]:

@@ -80,7 +80,8 @@ async def test_retention_does_not_take_the_former_streams_position_for_the_new_o
     await streams.ensure()
     published = await publish(archive, 10)
     async with archive.archiving():
-        await eventually(archive.is_acknowledged, "the first stream is archived")
+        await eventually(lambda: _has(archive, 10), "the first stream is archived")
+        await eventually(archive.is_acknowledged, "and acknowledged")
     await _delete_stream(archive)
     await streams.change(streams.find("events-audit"), {"max_age": 0.1})
     published += await publish(archive, 10)

@@ -2,20 +2,23 @@
 
 import json
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
 from tests.engines import free_port
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.archive.config import ArchiveConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.transport.base import LATEST
+
+__all__ = ["deployment"]
 
 pytestmark = pytest.mark.fault
 
@@ -23,20 +26,6 @@ SUBJECT = "f.events.audit.change"
 ERRORS = "f.events.system.error"
 EVENTS = (b'{"v":1,"actor":"u1"}', b"{broken", b'{"v":"no schema has this"}', b"\xff\x00", b"x" * 1_000_000)
 """Well-formed, malformed, against the schema, no text, and as large as may be."""
-
-
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
-    with S3Process(tmp_path_factory.mktemp("s3")) as process:
-        yield process
-
-
-@pytest.fixture(params=["nats", "redis"])
-async def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Deployment]:
-    with ENGINES[request.param](tmp_path / "engine") as engine:
-        deployment = Deployment(engine, "f", tmp_path)
-        yield deployment
-        await deployment.close()
 
 
 @pytest.fixture

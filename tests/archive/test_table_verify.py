@@ -1,11 +1,8 @@
 """The archive in PostgreSQL: what was deleted, changed or put in is named, and what was pruned is not."""
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 from tests.archive.messages import DAY_MS, SUBJECT, batch
-from tests.postgres import PostgresProcess
 
 from gbe.archive.manifest import Mark
 from gbe.archive.postgres.config import PostgresConfig
@@ -15,26 +12,10 @@ from gbe.archive.postgres.sink import PostgresSink
 from gbe.archive.postgres.verify import verify_table
 from gbe.archive.progress import Progress
 from gbe.archive.verify import Known, Verification
-from gbe.ids import new_ulid
 from gbe.state.memory import MemoryStateStore
 
 FIRST = 20_000  # a day: 2024-10-04
 IN_A_LONG_TIME = DAY_MS * 40_000
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresProcess]:
-    """A PostgreSQL server that the tests of a run share."""
-    with PostgresProcess() as process:
-        yield process
-
-
-@pytest.fixture
-def url(postgres: PostgresProcess) -> str:
-    """A database of the test's own."""
-    database = f"d{new_ulid().lower()}"
-    postgres.execute(f"CREATE DATABASE {database}")
-    return postgres.url(database=database)
 
 
 async def fill(url: str, days: int = 3) -> Known:

@@ -23,13 +23,6 @@ from gbe.objects.store import ObjectStore
 pytestmark = pytest.mark.fault
 
 
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Process]:
-    """An S3 server that the tests of a run share."""
-    with S3Process(tmp_path_factory.mktemp("s3")) as process:
-        yield process
-
-
 @pytest.fixture
 def place(s3: S3Process) -> ObjectsConfig:
     return ObjectsConfig(

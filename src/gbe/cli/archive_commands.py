@@ -8,7 +8,9 @@ from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, Trans
 
 archive_app = typer.Typer(name="archive", help="Look into the archive, verify and prune it.", no_args_is_help=True)
 
-UrlOption = Annotated[str | None, typer.Option("--url", metavar="URL", help="The archive: a folder or s3://….")]
+UrlOption = Annotated[
+    str | None, typer.Option("--url", metavar="URL", help="The archive: a folder, s3://… or postgresql://….")
+]
 
 
 def archiver(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:
