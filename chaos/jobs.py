@@ -115,10 +115,10 @@ class _Run:
             self.started[job.job_id] = job_type
 
     async def torment(self) -> None:
-        """Fault after fault while jobs are started; each kind comes before one comes again."""
+        """Fault after fault while jobs are started; each kind comes before one comes again, and once at least."""
         ends = time.monotonic() + self.plan.seconds
         left: list[str] = []
-        while time.monotonic() < ends:
+        while time.monotonic() < ends or self.faults.total() < len(_FAULTS):
             await asyncio.sleep(self.scene.chance.uniform(*self.plan.pause))
             if not left:
                 left = self.scene.chance.sample(_FAULTS, len(_FAULTS))

@@ -46,7 +46,7 @@ _numbers = itertools.count(1)
 _KNOWN: Final = {"work": {"command": ["/bin/cat"]}, "undo": {"command": ["/bin/cat"]}}
 _DAY: Final = 86_400.0
 _MOST_STEPS: Final = 500
-_EXAMPLES: Final = int(os.environ.get("GBE_MODEL_EXAMPLES", "80"))  # in memory; more of them on purpose
+_EXAMPLES: Final = int(os.environ.get("GBE_MODEL_EXAMPLES", "50"))  # in memory; more of them on purpose
 _CODES: Final = {TaskState.COMPLETED: "c", TaskState.FAILED: "f", TaskState.CANCELLED: "x"}
 _MESSAGES: Final = st.integers(0, 2**16)
 
