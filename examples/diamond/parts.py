@@ -3,7 +3,6 @@
 import gbe
 
 app = gbe.App()
-tries: dict[int, int] = {}
 
 
 @app.task("fetch")
@@ -12,9 +11,8 @@ async def fetch(count: int) -> list[int]:
 
 
 @app.task("square", max_retries=3, backoff_base="100ms")
-async def square(number: int) -> int:
-    tries[number] = tries.get(number, 0) + 1
-    if number == 7 and tries[number] < 3:
+async def square(ctx: gbe.TaskContext, number: int) -> int:
+    if number == 7 and ctx.attempt < 3:
         raise RuntimeError("not yet")
     return number * number
 

@@ -29,7 +29,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 
 def test_the_diamond_runs_however_it_is_started(shell: Shell) -> None:
-    by_hand = shell.until_ok("jobs", "start", "diamond", "--wait", "60s")  # its worker knows the tasks, and may be late
+    by_hand = shell.until_ok("jobs", "start", "diamond", "--wait", "45s")  # its worker knows the tasks, and may be late
     assert by_hand.stdout.split()[1] == "completed", by_hand.stderr
     told = json.loads(shell.run("jobs", "timeline", by_hand.stdout.split()[0], "--json").stdout)["transitions"]
     seventh = [one["what"] for one in told if (one.get("task"), one.get("item")) == ("square", 7)]

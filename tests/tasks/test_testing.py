@@ -51,3 +51,18 @@ async def test_retries_wait_for_their_backoff() -> None:
         await bench.advance(3600)
         assert runs == [1, 2]
         assert await task.result(timeout=1) == 2
+
+
+async def test_jobs_run_on_the_same_bench() -> None:
+    """A fan-out and what follows it, one item failing once; an hour of backoff passes in no time."""
+    runs: list[int] = []
+    app = make_app(runs)
+    tasks = {"each": {"task": "count", "for_each": [0, 1, 0], "input_from": {"fail": "item"}}}
+    app.job("fan", {**tasks, "last": {"task": "count", "depends_on": "each"}})
+    async with task_bench(app) as bench:
+        job = await app.start_job("fan")
+        await bench.run_until_idle()
+        assert (await (await app.jobs()).get(job.job_id)).state.value == "running"
+        await bench.advance(3600)
+        assert (await (await app.jobs()).get(job.job_id)).state.value == "completed"
+        assert sorted(runs) == [1, 1, 1, 1, 2]
