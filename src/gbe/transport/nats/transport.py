@@ -30,6 +30,7 @@ from gbe.transport.base import (
     Tail,
     Transport,
     check_group,
+    check_message_id,
     check_stream,
 )
 from gbe.transport.nats import wire
@@ -157,7 +158,7 @@ class NatsTransport(Transport):
         stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
         headers = wire.header_lines(envelope, idempotency_key)
         if deliver_at is not None:
-            target = f"{wire.SCHEDULED}.{subject}.{id}"
+            target = wire.scheduled(subject, id)
             headers += (
                 f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
             )
@@ -175,6 +176,21 @@ class NatsTransport(Transport):
             if stored is not None:
                 return stored.envelope.id
         return id
+
+    async def waiting(self, subject: str, *, limit: int = 1000) -> list[Envelope]:
+        check_subject(subject)
+        self._check_open()
+        stream = await self._stream_of(subject, self._config.request_timeout)
+        return await self._history.waiting(stream, subject, limit)
+
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        check_subject(subject)
+        target = wire.scheduled(subject, check_message_id(message_id))
+        self._check_open()
+        stream = await self._stream_of(subject, self._config.request_timeout)
+        with translated(f"withdraw from {subject}"):
+            data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": target})
+        return msgspec.json.decode(data, type=_Purged).purged > 0
 
     async def _restore(self, stream: str) -> None:
         """Make a stream anew that was deleted; best effort, since its caller has waited long enough."""

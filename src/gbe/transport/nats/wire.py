@@ -31,6 +31,11 @@ SCHEDULED: Final = "gbe-sched"
 """Where a message waits for ``deliver_at``: ``gbe-sched.{subject}.{id}``, in the stream of its subject."""
 
 
+def scheduled(subject: str, message_id: str) -> str:
+    """Where a message waits; ``*`` for the id stands for all of a subject."""
+    return f"{SCHEDULED}.{subject}.{message_id}"
+
+
 _TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
