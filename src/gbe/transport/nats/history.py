@@ -164,6 +164,8 @@ class History:
             page, begin = await self._page(stream, wire.scheduled(subject, "*"), begin, min(PAGE, limit - len(found)))
             for msg in page:
                 headers = msg.headers or {}
+                if wire.SCHEDULE not in headers:  # a marker of somebody who withdraws
+                    continue
                 place = int(headers[wire.SEQUENCE])
                 size += len(msg.data)
                 found.append(wire.envelope_of(subject, msg.data, headers, place, wire.stored_ms(headers)))

@@ -190,7 +190,22 @@ class NatsTransport(Transport):
         stream = await self._stream_of(subject, self._config.request_timeout)
         with translated(f"withdraw from {subject}"):
             data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": target})
-        return msgspec.json.decode(data, type=_Purged).purged > 0
+        if not msgspec.json.decode(data, type=_Purged).purged:
+            return False
+        await self._pass(subject)
+        return await self._history.locate(subject, message_id) is None
+
+    async def _pass(self, subject: str) -> None:
+        """Return when the stream has stored whatever it had taken in before.
+
+        A message whose time has come may be on its way from its waiting place to its subject while that place is
+        purged. What is published now is stored after it, so its confirmation says that the other one has arrived.
+        """
+        seconds = self._config.publish_timeout
+        marker = Envelope(new_ulid(), subject, time.time_ns() // 1_000_000, b"")
+        headers = f"{wire.header_lines(marker)}Nats-TTL: 1s\r\n"
+        target = wire.scheduled(subject, marker.id)
+        await self._publisher.publish(Publication(marker, target, headers, time.monotonic() + seconds), None)
 
     async def _restore(self, stream: str) -> None:
         """Make a stream anew that was deleted; best effort, since its caller has waited long enough."""

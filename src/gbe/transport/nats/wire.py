@@ -21,6 +21,7 @@ SEQUENCE: Final = "Nats-Sequence"
 LAST_SEQUENCE: Final = "Nats-Last-Sequence"
 ORIGINAL_SUBJECT: Final = "Nats-Subject"
 TIME_STAMP: Final = "Nats-Time-Stamp"
+SCHEDULE: Final = "Nats-Schedule"
 
 LIVE_PREFIX: Final = "gbe-live"
 STORED: Final = f"{LIVE_PREFIX}.s"
