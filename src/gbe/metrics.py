@@ -37,6 +37,10 @@ delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to 
 streams_given_up: Final = Counter(
     "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"
 )
+files_expired: Final = Counter("gbe_notify_files_expired", "Attachments removed by this process because they expired")
+files_size: Final = Gauge(
+    "ntfy_attachments_total_size", "Bytes of attachments that have not expired", multiprocess_mode="livemostrecent"
+)
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")
 

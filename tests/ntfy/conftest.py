@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,13 @@ from tests.engines import NatsProcess
 from tests.ntfy.server import PATIENCE, Loop, Server, unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
+from gbe.objects.config import ObjectsConfig
+from gbe.objects.store import ObjectStore
 from gbe.redis.config import RedisConfig
+from gbe.state.base import StateConfig, StateStore
+from gbe.state.memory import MemoryRecords, MemoryStateStore
+from gbe.state.open import open_nats as open_nats_state
+from gbe.state.open import open_redis as open_redis_state
 from gbe.transport.base import Transport
 from gbe.transport.memory import MemoryTransport
 from gbe.transport.memory_engine import MemoryEngine
@@ -20,6 +27,8 @@ from gbe.transport.open import open_nats, open_redis
 
 StartServer = Callable[..., Server]
 OpenTransport = Callable[[], Awaitable[Transport]]
+OpenStore = Callable[[], Awaitable[StateStore]]
+OpenObjects = Callable[[], Awaitable[ObjectStore]]
 
 
 @pytest.fixture(scope="session")
@@ -90,6 +99,42 @@ def open_transport(back_end: str, request: pytest.FixtureRequest) -> OpenTranspo
     if back_end == "cluster":
         return _opens_redis(request.getfixturevalue("redis_cluster").user_url)
     return _opens_nats(request.getfixturevalue("engine").url)
+
+
+@pytest.fixture
+def open_store(back_end: str, request: pytest.FixtureRequest) -> OpenStore:
+    """Opens one more client of the state store on the engine of the transport, as another process would."""
+    if back_end == "memory":
+        records = MemoryRecords()
+
+        async def open_in_memory() -> StateStore:
+            return MemoryStateStore(records)
+
+        return open_in_memory
+    if back_end == "nats":
+        nats = NatsConfig(urls=(request.getfixturevalue("engine").url,), request_timeout=10.0)
+
+        async def open_on_nats() -> StateStore:
+            return await open_nats_state(nats, StateConfig())
+
+        return open_on_nats
+    fixture = "redis_engine" if back_end == "redis" else "redis_cluster"
+    redis = RedisConfig(url=request.getfixturevalue(fixture).user_url, request_timeout=10.0)
+
+    async def open_on_redis() -> StateStore:
+        return await open_redis_state(redis, StateConfig())
+
+    return open_on_redis
+
+
+@pytest.fixture
+def open_objects(tmp_path: Path) -> OpenObjects:
+    """Opens the object store: a folder that all nodes of a test share."""
+
+    async def open_folder() -> ObjectStore:
+        return await ObjectStore.open(ObjectsConfig(url=str(tmp_path / "objects")))
+
+    return open_folder
 
 
 @pytest.fixture

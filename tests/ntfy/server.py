@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,11 +21,16 @@ import httpx
 import uvloop
 from websockets.sync.client import ClientConnection, connect
 
+from gbe.cli.runtime import in_background
 from gbe.http.app import Application, build_application
 from gbe.http.config import HttpConfig
 from gbe.http.server import listen, serve
+from gbe.http.services import now_ms
 from gbe.notify.config import NotifyConfig
+from gbe.notify.files import Files
 from gbe.notify.visitors import parse_networks
+from gbe.objects.store import ObjectStore
+from gbe.state.base import StateStore
 from gbe.transport.base import StreamConfig, Transport
 
 T = TypeVar("T")
@@ -92,12 +98,16 @@ class Server:
         http: HttpConfig | None = None,
         notify: NotifyConfig | None = None,
         limits: bool = False,
+        store: Callable[[], Awaitable[StateStore]] | None = None,
+        objects: Callable[[], Awaitable[ObjectStore]] | None = None,
     ) -> None:
         self.loop, self._http, self._open = loop, http_client, open_transport
         self.namespace = namespace or unique("n")
         self.http_config = http or HttpConfig()
         self.notify_config = notify or NotifyConfig(keepalive_interval=KEEPALIVE)
         self._limits = limits
+        self._open_store, self._open_objects = store, objects
+        self.files: Files | None = None
         self.transport: Transport
         self.application: Application
         self.port = 0
@@ -121,6 +131,14 @@ class Server:
                 dedup_window=30.0,
             )
         )
+        self._stack = AsyncExitStack()
+        store = None
+        if self._open_store is not None:
+            store = await self._stack.enter_async_context(await self._open_store())
+        if self._open_objects is not None and store is not None:
+            objects = await self._stack.enter_async_context(await self._open_objects())
+            self.files = Files(objects, store, self.notify_config, self.namespace)
+            await self._stack.enter_async_context(in_background(self.files.run(now_ms), "files"))
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
         self.application = build_application(
@@ -129,6 +147,8 @@ class Server:
             http=self.http_config,
             notify=self.notify_config,
             exempt=() if self._limits else LOCALHOST,
+            files=self.files,
+            state=store,
         )
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(serve(self.application, [sock], self._stop))
@@ -140,6 +160,7 @@ class Server:
     async def _end(self) -> None:
         self._stop.set()
         await self._serving
+        await self._stack.aclose()
         await self.transport.close()
 
     # -- what clients do

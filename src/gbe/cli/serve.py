@@ -23,6 +23,7 @@ from gbe.connect import (
     ensure_streams,
     event_registry,
     job_client,
+    open_notify,
     open_transport,
     schedule_client,
     streams_of,
@@ -32,6 +33,7 @@ from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
+from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
@@ -154,6 +156,9 @@ async def _serve_http(
                 settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
             )
         store = None if tasks is None else tasks.backend.state
+        shared, files = await stack.enter_async_context(open_notify(settings, tasks))
+        if files is not None:
+            await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -161,6 +166,8 @@ async def _serve_http(
             notify=settings.notify,
             exempt=await _exempt_networks(settings),
             ledger=ledger,
+            files=files,
+            state=shared,
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),

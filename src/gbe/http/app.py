@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
-from gbe.errors import NotifyError, TransportError
+from gbe.errors import NotifyError, ObjectError, StateError, TransportError
 from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
@@ -23,7 +23,9 @@ from gbe.http.asgi import (
     respond,
 )
 from gbe.http.config import HttpConfig
+from gbe.http.files import Downloads
 from gbe.http.keepalive import Keepalive
+from gbe.http.matrix import Matrix
 from gbe.http.open_streams import OpenStreams
 from gbe.http.publish import Publishing
 from gbe.http.refusals import Refusals
@@ -34,12 +36,17 @@ from gbe.http.subscribe import Subscribing
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
+from gbe.notify.files import Files
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
+from gbe.notify.rate_visitors import RateVisitors
+from gbe.notify.scheduled import Scheduled
+from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Network, Visitors
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
+from gbe.state.base import StateStore
 from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -62,6 +69,8 @@ class Application:
         self.streams = OpenStreams(Keepalive(services.notify.keepalive_interval))
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
+        self._downloads = Downloads(services)
+        self._matrix = Matrix(services, self._publishing)
         self._site = site(services)
         self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int], Counter] = {}
@@ -101,6 +110,10 @@ class Application:
                 return self._subscribing.over_http(scope, receive, send, match.topic, match.format)
             case Route.PUBLISH_JSON:
                 return self._publishing.as_json(scope, receive, send)
+            case Route.FILE:
+                return self._downloads.answer(scope, send, match.topic)
+            case Route.MATRIX:
+                return self._matrix.answer(scope, receive, send)
             case Route.API:
                 return self._apis(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
@@ -131,7 +144,7 @@ class Application:
     def _explained(self, exc: Exception, match: Match) -> NotifyError:
         if match.route in (Route.PUBLISH, Route.PUBLISH_JSON):
             metrics.publish_failures.inc()
-        if isinstance(exc, TransportError):
+        if isinstance(exc, TransportError | StateError | ObjectError):
             logger.warning("request failed: %s", exc, extra={"route": match.route.name.lower()})
         elif not isinstance(exc, NotifyError):
             logger.error("request failed", exc_info=exc, extra={"route": match.route.name.lower()})
@@ -158,6 +171,8 @@ def build_application(
     notify: NotifyConfig | None = None,
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
+    files: Files | None = None,
+    state: StateStore | None = None,
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
@@ -172,18 +187,26 @@ def build_application(
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
+        files: where attachments go; ``None`` takes none.
+        state: what nodes know together of visitors; ``None`` keeps it in this process.
     """
     notify = notify or NotifyConfig()
     publisher = EventPublisher(transport, namespace, events)
+    visitors = Visitors(notify, exempt, ledger)
+    hub = Hub(transport, notify, namespace, metrics.delivered.inc)
     return Application(
         Services(
             transport=transport,
             namespace=namespace,
             http=http or HttpConfig(),
             notify=notify,
-            hub=Hub(transport, notify, namespace, metrics.delivered.inc),
+            hub=hub,
+            scheduled=Scheduled(transport, namespace),
+            topics=TopicsInUse(notify, hub.is_followed),
+            files=files,
             history=History(transport, notify, namespace),
-            visitors=Visitors(notify, exempt, ledger),
+            visitors=visitors,
+            rate_visitors=RateVisitors(notify, visitors, state, namespace),
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,

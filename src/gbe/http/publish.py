@@ -1,26 +1,40 @@
 """The publishing routes (section 4): the hottest path of the server, raw ASGI."""
 
 import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final
 
 from gbe import metrics
 from gbe.envelope import is_traceparent
-from gbe.http.asgi import Receive, Scope, Send, header, read_body, respond
+from gbe.errors import PublishOutcomeUnknownError
+from gbe.http.asgi import Receive, Scope, Send, header, respond
+from gbe.http.body import Body, one_part
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
+from gbe.notify.errors import Refusal
+from gbe.notify.files import Files
 from gbe.notify.hub import topic_subject
 from gbe.notify.json_request import read_json
+from gbe.notify.options import UNIFIED_PUSH
 from gbe.notify.parameters import Parameters
 from gbe.notify.publishing import (
     Publication,
     PublishOptions,
     compose,
+    file_expires,
+    is_file,
     message_clear,
     message_delete,
     read_options,
+    wants_file,
 )
+from gbe.notify.text import one_line
 from gbe.notify.topics import check_topic
 from gbe.notify.visitors import Visitor
-from gbe.schemas.notify import encode
+from gbe.schemas.notify import Attachment, encode
+
+_UNIFIED_PUSH: Final = Parameters([(UNIFIED_PUSH.names[0].encode(), b"1")])
 
 
 class Publishing:
@@ -34,56 +48,128 @@ class Publishing:
     ) -> None:
         """``PUT`` and ``POST /TOPIC``, ``/TOPIC/SEQ``, and the ``GET`` forms."""
         services = self._services
-        visitor = self._visitor(scope)
-        check_topic(topic, services.notify.disallowed_topics)
-        visitor.take_request()
+        visitor = await self._charged(self._visitor(scope), topic)
+        self._admit(visitor, topic)
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
+        await self._check_subscriber(topic, options)
         visitor.take_message(now)
-        body = await read_body(receive, limit=services.notify.message_size_limit)
-        await self._compose_and_publish(scope, send, topic, options, body)
+        request = _Request(scope, send, topic, options, visitor)
+        await self._publish_body(request, Body(scope, receive))
 
     async def as_json(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``PUT`` and ``POST /``: topic and options in the body (section 4.8)."""
         services = self._services
         visitor = self._visitor(scope)
-        limit = 2 * services.notify.message_size_limit
-        body = await read_body(receive, limit=limit)
-        request = read_json(
+        body = await Body(scope, receive).begin(2 * services.notify.message_size_limit)
+        read = read_json(
             body,
             Parameters(scope["headers"], scope["query_string"]),
             message_size_limit=services.notify.message_size_limit,
         )
-        check_topic(request.topic, services.notify.disallowed_topics)
-        visitor.take_request()
+        visitor = await self._charged(visitor, read.topic)
+        self._admit(visitor, read.topic)
         now = now_ms()
-        options = read_options(request.parameters, config=services.notify, now_ms=now)
+        options = read_options(read.parameters, config=services.notify, now_ms=now)
+        await self._check_subscriber(read.topic, options)
         visitor.take_message(now)
-        await self._compose_and_publish(scope, send, request.topic, options, request.message)
+        request = _Request(scope, send, read.topic, options, visitor)
+        limit = services.notify.message_size_limit
+        if services.files is not None and (wants_file(options) or is_file(options, read.message, limit)):
+            await self._publish_file(request, services.files, one_part(read.message), len(read.message))
+        else:
+            await self._publish(request, read.message)
 
     async def clear(self, scope: Scope, send: Send, topic: str, sequence_id: str, *, delete: bool) -> None:
         """Mark a sequence as read, or remove it (section 4.12)."""
         services = self._services
         visitor = self._visitor(scope)
-        check_topic(topic, services.notify.disallowed_topics)
-        visitor.take_request()
+        self._admit(visitor, topic)
         now = now_ms()
         visitor.take_message(now)
         build = message_delete if delete else message_clear
-        await self._publish(scope, send, build(topic, sequence_id, config=services.notify, now_ms=now))
+        publication = build(topic, sequence_id, config=services.notify, now_ms=now)
+        await self._store(scope, publication, cancels=delete)
+        await _answer(send, publication)
+
+    async def unified_push(self, scope: Scope, topic: str, visitor: Visitor, body: bytes) -> None:
+        """What the Matrix gateway publishes: its caller has spent a request, and answers."""
+        services = self._services
+        visitor = await self._charged(visitor, topic)
+        check_topic(topic, services.notify.disallowed_topics)
+        now = now_ms()
+        options = read_options(_UNIFIED_PUSH, config=services.notify, now_ms=now)
+        await self._check_subscriber(topic, options)
+        services.topics.use(topic, visitor)
+        visitor.take_message(now)
+        publication = compose(topic, options, body, config=services.notify, now_ms=now)
+        await self._store(scope, publication, cancels=False)
 
     def _visitor(self, scope: Scope) -> Visitor:
         return self._services.visitors.of_request(scope["client"], scope["headers"])
 
-    async def _compose_and_publish(
-        self, scope: Scope, send: Send, topic: str, options: PublishOptions, body: bytes
-    ) -> None:
-        publication = compose(topic, options, body, config=self._services.notify, now_ms=now_ms())
-        await self._publish(scope, send, publication)
+    async def _charged(self, visitor: Visitor, topic: str) -> Visitor:
+        """Whose limits count (section 4.11)."""
+        return await self._services.rate_visitors.of(topic) or visitor
 
-    async def _publish(self, scope: Scope, send: Send, publication: Publication) -> None:
-        """Store, then answer: a client that sees 200 will find the message."""
+    async def _check_subscriber(self, topic: str, options: PublishOptions) -> None:
+        rate_visitors = self._services.rate_visitors
+        if options.unified_push and rate_visitors.is_on and await rate_visitors.of(topic) is None:
+            raise Refusal.NO_SUBSCRIBER.error()
+
+    def _admit(self, visitor: Visitor, topic: str) -> None:
+        """The checks before the options, in the order of section 4.2."""
+        check_topic(topic, self._services.notify.disallowed_topics)
+        self._services.topics.use(topic, visitor)
+        visitor.take_request()
+
+    async def _publish_body(self, request: "_Request", body: Body) -> None:
+        limit, files = self._services.notify.message_size_limit, self._services.files
+        if files is not None and wants_file(request.options):
+            await self._publish_file(request, files, body.parts(), body.announced)
+            return
+        head = await body.begin(limit)
+        if files is not None and is_file(request.options, head, limit):
+            await self._publish_file(request, files, body.parts(), body.announced)
+        else:
+            await self._publish(request, head)
+
+    async def _publish_file(
+        self, request: "_Request", files: Files, parts: AsyncIterator[bytes], announced: int | None
+    ) -> None:
+        """The body is a file: it is stored first, and removed again if its message cannot be."""
+        now, options = now_ms(), request.options
+        file, attachment = await files.take(
+            request.visitor,
+            parts,
+            name=one_line(options.filename),
+            announced=announced,
+            expires=file_expires(options, self._services.notify, now),
+            now_ms=now,
+        )
+        try:
+            await self._publish(request, b"", attachment)
+        except PublishOutcomeUnknownError:
+            raise
+        except BaseException:
+            await files.discard(file, now)
+            raise
+
+    async def _publish(self, request: "_Request", body: bytes, uploaded: Attachment | None = None) -> None:
+        publication = compose(
+            request.topic,
+            request.options,
+            body,
+            config=self._services.notify,
+            now_ms=now_ms(),
+            uploaded=uploaded,
+        )
+        await self._store(request.scope, publication, cancels=True)
+        await _answer(request.send, publication)
+
+    async def _store(self, scope: Scope, publication: Publication, *, cancels: bool) -> None:
+        """Store, before anybody is answered: a client that sees 200 will find the message."""
         services, notification = self._services, publication.notification
         traceparent = header(scope, b"traceparent")
         started = time.perf_counter()
@@ -96,6 +182,22 @@ class Publishing:
             durable=publication.durable,
             timeout=services.http.publish_timeout,
         )
+        if cancels and notification.sequence_id is not None:
+            await services.scheduled.supersede(publication)
         metrics.http_publish_seconds.observe(time.perf_counter() - started)
         metrics.published.inc()
-        await respond(send, 200, json_line(notification, publication.topic))
+
+
+async def _answer(send: Send, publication: Publication) -> None:
+    await respond(send, 200, json_line(publication.notification, publication.topic))
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A publish request whose options are checked."""
+
+    scope: Scope
+    send: Send
+    topic: str
+    options: PublishOptions
+    visitor: Visitor
