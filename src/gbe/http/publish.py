@@ -89,7 +89,8 @@ class Publishing:
         now = now_ms()
         visitor.take_message(now)
         build = message_delete if delete else message_clear
-        publication = build(topic, sequence_id, config=services.notify, now_ms=now)
+        moment = services.scheduled.moment(now)
+        publication = build(topic, sequence_id, config=services.notify, now_ms=moment)
         await self._store(scope, publication, cancels=delete)
         await _answer(send, publication)
 
@@ -157,12 +158,13 @@ class Publishing:
             raise
 
     async def _publish(self, request: "_Request", body: bytes, uploaded: Attachment | None = None) -> None:
+        now = now_ms()
         publication = compose(
             request.topic,
             request.options,
             body,
             config=self._services.notify,
-            now_ms=now_ms(),
+            now_ms=self._services.scheduled.moment(now) if request.options.sequence_id else now,
             uploaded=uploaded,
         )
         await self._store(request.scope, publication, cancels=True)

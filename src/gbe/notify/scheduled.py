@@ -25,6 +25,12 @@ class Scheduled:
 
     def __init__(self, transport: Transport, namespace: str) -> None:
         self._transport, self._namespace = transport, namespace
+        self._last_ms = 0
+
+    def moment(self, now_ms: int) -> int:
+        """A time (unix ms) for the next message of a sequence: later than those before it, by which they are told."""
+        self._last_ms = max(now_ms, self._last_ms + 1)
+        return self._last_ms
 
     async def of_topics(self, topics: Iterable[str]) -> list[TopicMessage]:
         """What waits on some topics, the soonest first. Raises ``TransportError``."""
