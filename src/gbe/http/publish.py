@@ -7,7 +7,7 @@ from typing import Final
 
 from gbe import metrics
 from gbe.envelope import is_traceparent
-from gbe.errors import PublishOutcomeUnknownError
+from gbe.errors import PublishOutcomeUnknownError, TransportError
 from gbe.http.asgi import Receive, Scope, Send, header, respond
 from gbe.http.body import Body, one_part
 from gbe.http.services import Services, now_ms
@@ -89,8 +89,7 @@ class Publishing:
         now = now_ms()
         visitor.take_message(now)
         build = message_delete if delete else message_clear
-        moment = services.scheduled.moment(now)
-        publication = build(topic, sequence_id, config=services.notify, now_ms=moment)
+        publication = build(topic, sequence_id, config=services.notify, now_ms=now)
         await self._store(scope, publication, cancels=delete)
         await _answer(send, publication)
 
@@ -158,13 +157,12 @@ class Publishing:
             raise
 
     async def _publish(self, request: "_Request", body: bytes, uploaded: Attachment | None = None) -> None:
-        now = now_ms()
         publication = compose(
             request.topic,
             request.options,
             body,
             config=self._services.notify,
-            now_ms=self._services.scheduled.moment(now) if request.options.sequence_id else now,
+            now_ms=now_ms(),
             uploaded=uploaded,
         )
         await self._store(request.scope, publication, cancels=True)
@@ -174,6 +172,10 @@ class Publishing:
         """Store, before anybody is answered: a client that sees 200 will find the message."""
         services, notification = self._services, publication.notification
         traceparent = header(scope, b"traceparent")
+        replaces = cancels and notification.sequence_id is not None
+        if replaces and publication.deliver_at is not None:
+            # before: of two that come at once, both stay then, and neither cancels the other
+            await self._cancel_others(publication)
         started = time.perf_counter()
         await services.transport.publish(
             topic_subject(services.namespace, publication.topic),
@@ -184,10 +186,19 @@ class Publishing:
             durable=publication.durable,
             timeout=services.http.publish_timeout,
         )
-        if cancels and notification.sequence_id is not None:
-            await services.scheduled.supersede(publication)
+        if replaces and publication.deliver_at is None:
+            try:
+                await self._cancel_others(publication)
+            except TransportError as exc:
+                raise PublishOutcomeUnknownError(publication.topic, publication.ulid) from exc
         metrics.http_publish_seconds.observe(time.perf_counter() - started)
         metrics.published.inc()
+
+    async def _cancel_others(self, publication: Publication) -> None:
+        """Messages of its sequence that are not due yet are not wanted any more."""
+        notification = publication.notification
+        if notification.sequence_id is not None:
+            await self._services.scheduled.cancel(publication.topic, notification.sequence_id, but=notification.id)
 
 
 async def _answer(send: Send, publication: Publication) -> None:
