@@ -28,6 +28,7 @@ from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.notify.config import NotifyConfig
 from gbe.notify.files import Files
+from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.visitors import parse_networks
 from gbe.objects.store import ObjectStore
 from gbe.state.base import StateStore
@@ -139,6 +140,10 @@ class Server:
             objects = await self._stack.enter_async_context(await self._open_objects())
             self.files = Files(objects, store, self.notify_config, self.namespace)
             await self._stack.enter_async_context(in_background(self.files.run(now_ms), "files"))
+        ledger = None
+        if self.notify_config.visitor_limits == "shared" and store is not None:
+            ledger = SharedLimits(store, self.namespace)
+            await self._stack.enter_async_context(in_background(ledger.run(), "limits"))
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
         self.application = build_application(
@@ -148,8 +153,10 @@ class Server:
             notify=self.notify_config,
             exempt=() if self._limits else LOCALHOST,
             files=self.files,
+            ledger=ledger,
             state=store,
         )
+        await self._stack.enter_async_context(in_background(self.application.services.stats.run(), "stats"))
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(serve(self.application, [sock], self._stop))
 

@@ -36,6 +36,7 @@ from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.ledger import Ledger, SharedLedger
+from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -157,6 +158,9 @@ async def _serve_http(
             )
         store = None if tasks is None else tasks.backend.state
         shared, files = await stack.enter_async_context(open_notify(settings, tasks))
+        if settings.notify.visitor_limits == "shared":
+            ledger = shared_limits = SharedLimits(shared, settings.namespace)
+            await stack.enter_async_context(in_background(shared_limits.run(), "gbe.limits"))
         if files is not None:
             await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
         application = build_application(
@@ -176,6 +180,7 @@ async def _serve_http(
             streams=streams_of(settings, transport, store),
         )
         settle()
+        await stack.enter_async_context(in_background(application.services.stats.run(), "gbe.stats"))
         await serve(application, sockets, stop)
 
 

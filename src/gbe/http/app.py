@@ -42,6 +42,7 @@ from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.rate_visitors import RateVisitors
 from gbe.notify.scheduled import Scheduled
+from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Network, Visitors
 from gbe.schedules.client import ScheduleClient
@@ -58,7 +59,10 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-headers", b"*"),
 )
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"  # what may stand in a path as it is (RFC 3986)
-_GONE: Final = 499  # what nginx logs for a client that hung up; never sent
+_GONE: Final = 49900  # what nginx logs for a client that hung up; never sent
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Application:
@@ -73,22 +77,22 @@ class Application:
         self._matrix = Matrix(services, self._publishing)
         self._site = site(services)
         self._apis = apis(services, self.streams)
-        self._counters: dict[tuple[Route, int], Counter] = {}
+        self._counters: dict[tuple[Route, int, str], tuple[Counter, Counter]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # streams stay suspended in here by the thousand: as few coroutines as possible lie between us and them
         websocket = scope["type"] == "websocket"
         match = find_route("GET" if websocket else scope["method"], scope["path"])
-        status = 101 if websocket else 200
+        code = 10100 if websocket else 20000
         try:
             await (self._websocket if websocket else self._http)(match, scope, receive, send)
         except ClientGoneError:
-            status = _GONE
+            code = _GONE
         except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
             error = self._explained(exc, match)
-            status = error.http
-            await (deny(send, status) if websocket else refuse(send, error))
-        self._count(match.route, status)
+            code = error.code
+            await (deny(send, error.http) if websocket else refuse(send, error))
+        self._count(match.route, code, scope.get("method", "GET"))
 
     def end_streams(self) -> None:
         """Tell every subscriber that the server stops."""
@@ -144,17 +148,26 @@ class Application:
     def _explained(self, exc: Exception, match: Match) -> NotifyError:
         if match.route in (Route.PUBLISH, Route.PUBLISH_JSON):
             metrics.publish_failures.inc()
+        elif match.route is Route.MATRIX:
+            metrics.matrix_failures.inc()
         if isinstance(exc, TransportError | StateError | ObjectError):
             logger.warning("request failed: %s", exc, extra={"route": match.route.name.lower()})
         elif not isinstance(exc, NotifyError):
             logger.error("request failed", exc_info=exc, extra={"route": match.route.name.lower()})
         return as_notify_error(exc)
 
-    def _count(self, route: Route, status: int) -> None:
-        counter = self._counters.get((route, status))
-        if counter is None:
-            counter = self._counters[route, status] = metrics.http_requests.labels(route.name.lower(), str(status))
-        counter.inc()
+    def _count(self, route: Route, code: int, method: str) -> None:
+        """One request more; ``code`` is ntfy's, with the status in its first three digits."""
+        method = method if method in _METHODS else "other"
+        counters = self._counters.get((route, code, method))
+        if counters is None:
+            status = str(code // 100)
+            counters = self._counters[route, code, method] = (
+                metrics.http_requests.labels(route.name.lower(), status),
+                metrics.ntfy_requests.labels(status, str(code), method),
+            )
+        for counter in counters:
+            counter.inc()
 
 
 async def _redirect(scope: Scope, send: Send, path: str) -> None:
@@ -206,6 +219,7 @@ def build_application(
             files=files,
             history=History(transport, notify, namespace),
             visitors=visitors,
+            stats=Stats(state, namespace),
             rate_visitors=RateVisitors(notify, visitors, state, namespace),
             tasks=tasks,
             dead_letters=dead_letters,

@@ -105,6 +105,8 @@ class Publishing:
         visitor.take_message(now)
         publication = compose(topic, options, body, config=services.notify, now_ms=now)
         await self._store(scope, publication, cancels=False)
+        metrics.unified_push_published.inc()
+        metrics.matrix_published.inc()
 
     def _visitor(self, scope: Scope) -> Visitor:
         return self._services.visitors.of_request(scope["client"], scope["headers"])
@@ -166,6 +168,8 @@ class Publishing:
             uploaded=uploaded,
         )
         await self._store(request.scope, publication, cancels=True)
+        if request.options.unified_push:
+            metrics.unified_push_published.inc()
         await _answer(request.send, publication)
 
     async def _store(self, scope: Scope, publication: Publication, *, cancels: bool) -> None:
@@ -191,8 +195,11 @@ class Publishing:
                 await self._cancel_others(publication)
             except TransportError as exc:
                 raise PublishOutcomeUnknownError(publication.topic, publication.ulid) from exc
-        metrics.http_publish_seconds.observe(time.perf_counter() - started)
+        took = time.perf_counter() - started
+        metrics.http_publish_seconds.observe(took)
+        metrics.publish_milliseconds.set(took * 1000)
         metrics.published.inc()
+        services.stats.count()
 
     async def _cancel_others(self, publication: Publication) -> None:
         """Messages of its sequence that are not due yet are not wanted any more."""

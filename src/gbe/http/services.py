@@ -14,6 +14,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.rate_visitors import RateVisitors
 from gbe.notify.scheduled import Scheduled
+from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Visitors
 from gbe.schedules.client import ScheduleClient
@@ -38,6 +39,7 @@ class Services:
     scheduled: Scheduled
     topics: TopicsInUse
     rate_visitors: RateVisitors
+    stats: Stats
     files: Files | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None

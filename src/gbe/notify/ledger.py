@@ -131,6 +131,13 @@ class LocalLedger(Ledger):
         record.turn_to(day)
         return record.size
 
+    def set(self, key: str, refilled_at: list[float], day: int, messages: int, size: int) -> None:
+        """What somebody else knows better: when each bucket is full again, and what is counted by the day."""
+        record = self._record(key)
+        record.refilled_at = refilled_at
+        if day >= record.day:
+            record.day, record.messages, record.size = day, messages, size
+
     def open_stream(self, key: str, *, limit: int) -> bool:
         record = self._record(key)
         if record.streams >= limit:
