@@ -15,10 +15,9 @@ from tests.redis_engines import RedisCluster, RedisProcess
 from gbe.objects.config import ObjectsConfig
 from gbe.objects.store import ObjectStore
 from gbe.redis.config import RedisConfig
-from gbe.state.base import StateConfig, StateStore
+from gbe.state import open as state
+from gbe.state.base import StateStore
 from gbe.state.memory import MemoryRecords, MemoryStateStore
-from gbe.state.open import open_nats as open_nats_state
-from gbe.state.open import open_redis as open_redis_state
 from gbe.transport.base import Transport
 from gbe.transport.memory import MemoryTransport
 from gbe.transport.memory_engine import MemoryEngine
@@ -26,8 +25,8 @@ from gbe.transport.nats.config import NatsConfig
 from gbe.transport.open import open_nats, open_redis
 
 StartServer = Callable[..., Server]
-OpenTransport = Callable[[], Awaitable[Transport]]
 OpenStore = Callable[[], Awaitable[StateStore]]
+OpenTransport = Callable[[], Awaitable[Transport]]
 OpenObjects = Callable[[], Awaitable[ObjectStore]]
 
 
@@ -102,29 +101,30 @@ def open_transport(back_end: str, request: pytest.FixtureRequest) -> OpenTranspo
 
 
 @pytest.fixture
+def start(loop: Loop, http_client: httpx.Client, open_transport: OpenTransport) -> Iterator[StartServer]:
+    """Starts a server of the test's own: ``start(http=…, notify=…, limits=True, namespace=…)``."""
+    with ExitStack() as stack:
+
+        def start_one(**options: Any) -> Server:
+            return stack.enter_context(Server(loop, http_client, open_transport, **options))
+
+        yield start_one
+
+
+@pytest.fixture(scope="session")
+def memory_records() -> MemoryRecords:
+    return MemoryRecords()
+
+
+@pytest.fixture
 def open_store(back_end: str, request: pytest.FixtureRequest) -> OpenStore:
-    """Opens one more client of the state store on the engine of the transport, as another process would."""
+    """Opens one more client of one state store, as another process would."""
     if back_end == "memory":
-        records = MemoryRecords()
-
-        async def open_in_memory() -> StateStore:
-            return MemoryStateStore(records)
-
-        return open_in_memory
+        return _opens_memory_store(request.getfixturevalue("memory_records"))
     if back_end == "nats":
-        nats = NatsConfig(urls=(request.getfixturevalue("engine").url,), request_timeout=10.0)
-
-        async def open_on_nats() -> StateStore:
-            return await open_nats_state(nats, StateConfig())
-
-        return open_on_nats
-    fixture = "redis_engine" if back_end == "redis" else "redis_cluster"
-    redis = RedisConfig(url=request.getfixturevalue(fixture).user_url, request_timeout=10.0)
-
-    async def open_on_redis() -> StateStore:
-        return await open_redis_state(redis, StateConfig())
-
-    return open_on_redis
+        return _opens_nats_store(request.getfixturevalue("engine").url)
+    name = "redis_engine" if back_end == "redis" else "redis_cluster"
+    return _opens_redis_store(request.getfixturevalue(name).user_url)
 
 
 @pytest.fixture
@@ -135,17 +135,6 @@ def open_objects(tmp_path: Path) -> OpenObjects:
         return await ObjectStore.open(ObjectsConfig(url=str(tmp_path / "objects")))
 
     return open_folder
-
-
-@pytest.fixture
-def start(loop: Loop, http_client: httpx.Client, open_transport: OpenTransport) -> Iterator[StartServer]:
-    """Starts a server of the test's own: ``start(http=…, notify=…, limits=True, namespace=…)``."""
-    with ExitStack() as stack:
-
-        def start_one(**options: Any) -> Server:
-            return stack.enter_context(Server(loop, http_client, open_transport, **options))
-
-        yield start_one
 
 
 @pytest.fixture
@@ -189,5 +178,26 @@ def _opens_nats(url: str) -> OpenTransport:
 def _opens_redis(url: str) -> OpenTransport:
     async def open_one() -> Transport:
         return await open_redis(RedisConfig(url=url, publish_timeout=20.0, request_timeout=10.0))
+
+    return open_one
+
+
+def _opens_memory_store(records: MemoryRecords) -> OpenStore:
+    async def open_one() -> StateStore:
+        return MemoryStateStore(records)
+
+    return open_one
+
+
+def _opens_nats_store(url: str) -> OpenStore:
+    async def open_one() -> StateStore:
+        return await state.open_nats(NatsConfig(urls=(url,), request_timeout=10.0))
+
+    return open_one
+
+
+def _opens_redis_store(url: str) -> OpenStore:
+    async def open_one() -> StateStore:
+        return await state.open_redis(RedisConfig(url=url, request_timeout=10.0))
 
     return open_one

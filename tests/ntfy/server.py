@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -99,15 +98,16 @@ class Server:
         http: HttpConfig | None = None,
         notify: NotifyConfig | None = None,
         limits: bool = False,
-        store: Callable[[], Awaitable[StateStore]] | None = None,
-        objects: Callable[[], Awaitable[ObjectStore]] | None = None,
+        open_store: Callable[[], Awaitable[StateStore]] | None = None,
+        open_objects: Callable[[], Awaitable[ObjectStore]] | None = None,
     ) -> None:
         self.loop, self._http, self._open = loop, http_client, open_transport
         self.namespace = namespace or unique("n")
         self.http_config = http or HttpConfig()
         self.notify_config = notify or NotifyConfig(keepalive_interval=KEEPALIVE)
         self._limits = limits
-        self._open_store, self._open_objects = store, objects
+        self._open_store, self._open_objects = open_store, open_objects
+        self._stack = contextlib.AsyncExitStack()
         self.files: Files | None = None
         self.transport: Transport
         self.application: Application
@@ -132,7 +132,6 @@ class Server:
                 dedup_window=30.0,
             )
         )
-        self._stack = AsyncExitStack()
         store = None
         if self._open_store is not None:
             store = await self._stack.enter_async_context(await self._open_store())

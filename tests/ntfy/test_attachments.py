@@ -2,12 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from tests.ntfy.conftest import OpenObjects, OpenStore, StartServer
+from tests.ntfy.conftest import OpenObjects, OpenStore, OpenTransport, StartServer
 from tests.ntfy.server import Loop, Server, eventually, message_in, refused, unique
 
 from gbe.http.config import HttpConfig
@@ -28,14 +29,51 @@ class Nodes(NamedTuple):
     two: Server
 
 
+class SharedNodes:
+    """Two nodes of each back end, started when the first test wants them."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._nodes: dict[str, Nodes] = {}
+
+    def get(self, back_end: str, start_one: Callable[[str], Server]) -> Nodes:
+        if back_end not in self._nodes:
+            namespace = unique("n")
+            started = [self._stack.enter_context(start_one(namespace)) for _ in range(2)]
+            self._nodes[back_end] = Nodes(*started)
+        return self._nodes[back_end]
+
+
+@pytest.fixture(scope="module")
+def shared_nodes() -> Iterator[SharedNodes]:
+    with ExitStack() as stack:
+        yield SharedNodes(stack)
+
+
 @pytest.fixture
-def nodes(start: StartServer, open_store: OpenStore, open_objects: OpenObjects) -> Nodes:
-    namespace = unique("n")
+def start_node(
+    loop: Loop,
+    http_client: httpx.Client,
+    open_transport: OpenTransport,
+    open_store: OpenStore,
+    open_objects: OpenObjects,
+) -> Callable[[str], Server]:
+    """Makes a server in a namespace; who enters it starts it."""
+    return lambda namespace: Server(
+        loop,
+        http_client,
+        open_transport,
+        namespace=namespace,
+        notify=NotifyConfig(base_url=BASE),
+        open_store=open_store,
+        open_objects=open_objects,
+    )
 
-    def node() -> Server:
-        return start(notify=NotifyConfig(base_url=BASE), namespace=namespace, store=open_store, objects=open_objects)
 
-    return Nodes(node(), node())
+@pytest.fixture
+def nodes(back_end: str, shared_nodes: SharedNodes, start_node: Callable[[str], Server]) -> Nodes:
+    """Two nodes that the tests of this file share; each test has topics of its own."""
+    return shared_nodes.get(back_end, start_node)
 
 
 def path_of(message: dict[str, Any]) -> str:
@@ -148,14 +186,11 @@ def test_ranges_and_conditions_do_not_count(nodes: Nodes, topic: str) -> None:
 class TestWithoutFiles:
     """Not configured, a long or binary message is an error (section 4.6)."""
 
-    @pytest.mark.parametrize(
-        ("body", "headers"),
-        [(b"x" * 4096, {}), (b"\xff", {}), (b"x", {"Filename": "f"})],
-        ids=["long", "binary", "named"],
-    )
-    def test_a_file_is_refused(self, server: Server, topic: str, body: bytes, headers: dict[str, str]) -> None:
-        error = refused(server.post(f"/{topic}", body, headers=headers), 40014)
-        assert error["error"].startswith("invalid request: attachments not allowed")
+    def test_a_file_is_refused(self, server: Server, topic: str) -> None:
+        """A long one, a binary one, and one with a name."""
+        for body, headers in ((b"x" * 4096, {}), (b"\xff", {}), (b"x", {"Filename": "f"})):
+            error = refused(server.post(f"/{topic}", body, headers=headers), 40014)
+            assert error["error"].startswith("invalid request: attachments not allowed")
         refused(server.get("/file/AAAAAAAAAAAA"), 40401)
 
 
@@ -175,8 +210,8 @@ class StartLimited:
             notify=NotifyConfig(base_url=BASE, behind_proxy=True, visitor_request_limit_burst=1000, **limits),
             limits=True,
             namespace=self._namespace,
-            store=self._store,
-            objects=self._objects,
+            open_store=self._store,
+            open_objects=self._objects,
         )
 
 
@@ -239,8 +274,8 @@ def test_a_download_costs_a_request(start: StartServer, open_store: OpenStore, o
             base_url=BASE, visitor_request_limit_burst=1, visitor_request_limit_replenish=HOUR
         ),
         limits=True,
-        store=open_store,
-        objects=open_objects,
+        open_store=open_store,
+        open_objects=open_objects,
     )  # fmt: skip
     refused(server.get("/file/AAAAAAAAAAAA"), 40401)
     refused(server.get("/file/AAAAAAAAAAAA"), 42901)
@@ -295,9 +330,11 @@ def test_a_delay_beyond_the_life_of_the_file(limited: StartLimited, topic: str) 
     assert server.post(f"/{topic}", b"no file", headers={"Delay": "2h"}).status_code == 200
 
 
-def test_a_client_that_hangs_up_leaves_nothing(nodes: Nodes, topic: str, loop: Loop, open_objects: OpenObjects) -> None:
+def test_a_client_that_hangs_up_leaves_nothing(
+    limited: "StartLimited", topic: str, loop: Loop, open_objects: OpenObjects
+) -> None:
     """Half an upload is no message, no object, and no bytes that count."""
-    server = nodes.one
+    server = limited()
     with server.connect() as raw:
         raw.send(b"PUT /%b HTTP/1.1\r\nHost: x\r\nFilename: f\r\nContent-Length: 100000\r\n\r\n" % topic.encode())
         raw.send(b"x" * 50_000)
@@ -316,8 +353,8 @@ def test_a_large_upload_may_take_longer_than_a_small_body(
     server = start(
         notify=NotifyConfig(base_url=BASE),
         http=HttpConfig(body_timeout=0.6),
-        store=open_store,
-        objects=open_objects,
+        open_store=open_store,
+        open_objects=open_objects,
     )
     size, step = 1_000_000, 100_000
     head = b"PUT /%b HTTP/1.1\r\nHost: x\r\nFilename: f\r\nContent-Length: %d\r\n\r\n" % (topic.encode(), size)

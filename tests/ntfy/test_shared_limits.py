@@ -26,7 +26,7 @@ def start_two(start: StartServer, open_store: OpenStore) -> StartTwo:
 
     def start_both(**limits: float) -> tuple[Server, Server]:
         config = NotifyConfig(visitor_limits="shared", **limits)  # type: ignore[arg-type]
-        options = {"notify": config, "limits": True, "namespace": namespace, "store": open_store}
+        options = {"notify": config, "limits": True, "namespace": namespace, "open_store": open_store}
         return start(**options), start(**options)
 
     return start_both

@@ -44,38 +44,38 @@ def test_a_notification_becomes_a_message(gateway: Server, topic: str) -> None:
     assert gateway.poll(topic) == [message]
 
 
-@pytest.mark.parametrize("pushkey", ["https://other.example/t?up=1", f"{BASE}.evil.example/t", "t", f"{BASE}:99/t"])
-def test_another_servers_push_key_is_rejected(gateway: Server, pushkey: str) -> None:
-    answer = gateway.post(GATEWAY, notification(pushkey))
-    assert (answer.status_code, answer.json()) == (200, {"rejected": [pushkey]})
+def test_another_servers_push_key_is_rejected(gateway: Server) -> None:
+    for pushkey in ("https://other.example/t?up=1", f"{BASE}.evil.example/t", "t", f"{BASE}:99/t"):
+        answer = gateway.post(GATEWAY, notification(pushkey))
+        assert (answer.status_code, answer.json()) == (200, {"rejected": [pushkey]})
 
 
-@pytest.mark.parametrize(
-    ("body", "code"),
-    [
-        ("", 40019),
-        ("not json", 40019),
-        ("[]", 40019),
-        ("null", 40019),
-        ("[" * 4000, 40019),
-        ('{"notification":{}}', 40019),
-        ('{"notification":{"devices":[]}}', 40019),
-        ('{"notification":{"devices":[{"app_id":"x"}]}}', 40019),
-        ('{"notification":{"devices":[{"pushkey":7}]}}', 40019),
-        (notification(f"{BASE}/"), 40019),
-        (notification(f"{BASE}/a/b?up=1"), 40019),
-        (notification(f"{BASE}/docs?up=1"), 40010),
-        (notification(f"{BASE}/t?up=1", filler="x" * 4096), 41302),
-        ("x" * 4096, 41302),
-    ],
-)
-def test_what_the_gateway_refuses(gateway: Server, body: str, code: int) -> None:
-    refused(gateway.post(GATEWAY, body), code)
+REFUSED = [
+    ("", 40019),
+    ("not json", 40019),
+    ("[]", 40019),
+    ("null", 40019),
+    ("[" * 4000, 40019),
+    ('{"notification":{}}', 40019),
+    ('{"notification":{"devices":[]}}', 40019),
+    ('{"notification":{"devices":[{"app_id":"x"}]}}', 40019),
+    ('{"notification":{"devices":[{"pushkey":7}]}}', 40019),
+    (notification(f"{BASE}/"), 40019),
+    (notification(f"{BASE}/a/b?up=1"), 40019),
+    (notification(f"{BASE}/docs?up=1"), 40010),
+    (notification(f"{BASE}/t?up=1", filler="x" * 4096), 41302),
+    ("x" * 4096, 41302),
+]
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_without_a_base_url_there_is_no_gateway(server: Server, method: str) -> None:
-    refused(server.request(method, GATEWAY), 50003)
+def test_what_the_gateway_refuses(gateway: Server) -> None:
+    for body, code in REFUSED:
+        refused(gateway.post(GATEWAY, body), code)
+
+
+def test_without_a_base_url_there_is_no_gateway(server: Server) -> None:
+    for method in ("GET", "POST"):
+        refused(server.request(method, GATEWAY), 50003)
 
 
 class TestSubscriberRateLimiting:
@@ -93,7 +93,7 @@ class TestSubscriberRateLimiting:
         )
 
         def node() -> Server:
-            return start(notify=config, namespace=namespace, store=open_store, limits=True)
+            return start(notify=config, namespace=namespace, open_store=open_store, limits=True)
 
         return node(), node()
 
@@ -127,7 +127,7 @@ class TestSubscriberRateLimiting:
 
 def test_a_topic_that_was_idle_for_long_is_forgotten(start: StartServer, open_store: OpenStore, topic: str) -> None:
     """The Matrix server is told so after 12 hours without a subscriber; until then it may try again."""
-    server = start(notify=NotifyConfig(base_url=BASE, visitor_subscriber_rate_limiting=True), store=open_store)
+    server = start(notify=NotifyConfig(base_url=BASE, visitor_subscriber_rate_limiting=True), open_store=open_store)
     pushkey = f"{BASE}/{topic}?up=1"
     refused(server.post(GATEWAY, notification(pushkey)), 50701)
     topics = server.application.services.topics
