@@ -31,7 +31,7 @@ def test_a_delayed_message_from_its_publish_to_its_delivery(nodes: tuple[Server,
         sooner = one.publish(topic, "sooner", headers={"At": str(now + 4)})
         far = two.publish(topic, "far", headers={"In": "1h"})
         plain = two.publish(topic, "now")
-        assert now + 5 <= later["time"] <= now + 8
+        assert now + 5 <= later["time"] <= time.time() + 5
         assert later["expires"] == later["time"] + SOON.cache_duration
         assert far["time"] >= now + 3600
 

@@ -58,6 +58,7 @@ def test_statistics_are_of_the_whole_deployment(start_two: StartTwo, topic: str)
     for server, count in ((one, 3), (two, 2)):
         for _ in range(count):
             server.publish(topic, "x")
+    eventually(lambda: one.get("/v1/stats").json()["messages"] >= 3, "what was published here counts at once")
     answer = one.get("/v1/stats")
     assert re.fullmatch(rb'\{"messages":\d+,"messages_rate":[\d.]+\}\n', answer.content)
     assert answer.headers["access-control-allow-origin"] == "*"

@@ -60,11 +60,11 @@ _SIGNATURES: Final[tuple[tuple[int, bytes, FileType], ...]] = (
 _CONTAINERS: Final = {8: b"RIFF"}  # what stands in front of a signature at that place
 
 _MARKUP: Final = re.compile(
-    rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|script|iframe|h1|div|font|table|style|title|body|br|p|a|svg)"
+    rb"<(?:!doctype html|html|head|script|iframe|h1|div|font|table|style|title|body|br|p|a|svg)"
     rb"(?=[\s>/])",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE,
 )
-_ACTIVE: Final = re.compile(rb"\s*<(?:\?xml|[a-z]+:?html)", re.IGNORECASE)
+_ACTIVE: Final = re.compile(rb"<(?:\?xml|[a-z]+:?html)", re.IGNORECASE)
 # what no text has: control characters other than white space and escape (WHATWG MIME Sniffing, section 3)
 _BINARY: Final = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 
@@ -83,7 +83,8 @@ def sniff(head: bytes, name: str = "") -> FileType:
             return found
     if not _is_text(head):
         return UNKNOWN
-    if _MARKUP.match(head) or _ACTIVE.match(head):
+    visible = _without_comments(head)
+    if _MARKUP.match(visible) or _ACTIVE.match(visible):
         return HTML
     return TEXT
 
@@ -94,6 +95,19 @@ def served_type(kind: str) -> str:
     if essence.startswith(("text/", "application/xml", "application/xhtml", "application/javascript", "image/svg")):
         return TEXT.type
     return kind
+
+
+def _without_comments(head: bytes) -> bytes:
+    """What follows blanks and comments of markup."""
+    place = 0
+    while True:
+        rest = head[place:].lstrip()
+        if not rest.startswith(b"<!--"):
+            return rest
+        end = rest.find(b"-->", len(b"<!--"))
+        if end < 0:
+            return b""
+        place = len(head) - len(rest) + end + len(b"-->")
 
 
 def _is_text(head: bytes) -> bool:

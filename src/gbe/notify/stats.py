@@ -76,9 +76,9 @@ class Stats:
         self._total = total
         if not self._is_known:
             self._is_known = True
-            self._looks.clear()
+            self._looks = deque([(self._looks[0][0], total - fresh)], _LOOKS)
         self._added = time.monotonic()
-        if not self._looks or self._added > self._looks[-1][0] + PAUSE:
+        if self._added > self._looks[-1][0] + PAUSE:
             self._looks.append((self._added, total))
 
 
