@@ -11,6 +11,8 @@ class Body:
     Every method raises ``ClientGoneError`` when the client hangs up, or is hung up on because it took too long.
     """
 
+    __slots__ = ("_begun", "_more", "_receive", "_scope")
+
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self._scope, self._receive = scope, receive
         self._begun: list[bytes] = []
@@ -26,9 +28,11 @@ class Body:
         """The first ``limit`` bytes, or all if there are fewer. They remain to be read by ``parts``."""
         size = sum(map(len, self._begun))
         while self._more and size < limit:
-            self._begun.append(await self._next())
-            size += len(self._begun[-1])
-        return (self._begun[0] if len(self._begun) == 1 else b"".join(self._begun))[:limit]
+            part = await self._next()
+            self._begun.append(part)
+            size += len(part)
+        begun = self._begun  # nearly every body arrives at once
+        return (begun[0] if len(begun) == 1 else b"".join(begun))[:limit]
 
     async def parts(self) -> AsyncIterator[bytes]:
         """Everything, part by part."""

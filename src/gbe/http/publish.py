@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gbe import metrics
 from gbe.envelope import is_traceparent
@@ -48,12 +49,15 @@ class Publishing:
     ) -> None:
         """``PUT`` and ``POST /TOPIC``, ``/TOPIC/SEQ``, and the ``GET`` forms."""
         services = self._services
-        visitor = await self._charged(self._visitor(scope), topic)
+        visitor = self._visitor(scope)
+        if services.rate_visitors.is_on:
+            visitor = await self._charged(visitor, topic)
         self._admit(visitor, topic)
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
-        await self._check_subscriber(topic, options)
+        if options.unified_push:
+            await self._check_subscriber(topic)
         visitor.take_message(now)
         request = _Request(scope, send, topic, options, visitor)
         await self._publish_body(request, Body(scope, receive))
@@ -72,7 +76,8 @@ class Publishing:
         self._admit(visitor, read.topic)
         now = now_ms()
         options = read_options(read.parameters, config=services.notify, now_ms=now)
-        await self._check_subscriber(read.topic, options)
+        if options.unified_push:
+            await self._check_subscriber(read.topic)
         visitor.take_message(now)
         request = _Request(scope, send, read.topic, options, visitor)
         limit = services.notify.message_size_limit
@@ -100,7 +105,7 @@ class Publishing:
         check_topic(topic, services.notify.disallowed_topics)
         now = now_ms()
         options = read_options(_UNIFIED_PUSH, config=services.notify, now_ms=now)
-        await self._check_subscriber(topic, options)
+        await self._check_subscriber(topic)
         services.topics.use(topic, visitor)
         visitor.take_message(now)
         publication = compose(topic, options, body, config=services.notify, now_ms=now)
@@ -112,12 +117,12 @@ class Publishing:
         return self._services.visitors.of_request(scope["client"], scope["headers"])
 
     async def _charged(self, visitor: Visitor, topic: str) -> Visitor:
-        """Whose limits count (section 4.11)."""
+        """Whose limits count, if subscribers pay (section 4.11)."""
         return await self._services.rate_visitors.of(topic) or visitor
 
-    async def _check_subscriber(self, topic: str, options: PublishOptions) -> None:
+    async def _check_subscriber(self, topic: str) -> None:
         rate_visitors = self._services.rate_visitors
-        if options.unified_push and rate_visitors.is_on and await rate_visitors.of(topic) is None:
+        if rate_visitors.is_on and await rate_visitors.of(topic) is None:
             raise Refusal.NO_SUBSCRIBER.error()
 
     def _admit(self, visitor: Visitor, topic: str) -> None:
@@ -212,8 +217,7 @@ async def _answer(send: Send, publication: Publication) -> None:
     await respond(send, 200, json_line(publication.notification, publication.topic))
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
+class _Request(msgspec.Struct, frozen=True, gc=False):  # made for every message
     """A publish request whose options are checked."""
 
     scope: Scope

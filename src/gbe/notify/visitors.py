@@ -42,24 +42,15 @@ class Visitor:
 
     def take_email(self) -> None:
         """Spend one e-mail. Raises ``NotifyError`` 42902."""
-        config = self._config
-        if not self._ledger.take(
-            self.key,
-            Bucket.EMAILS,
-            burst=config.visitor_email_limit_burst,
-            replenish=config.visitor_email_limit_replenish,
-        ):
+        burst, replenish = self._config.visitor_email_limit_burst, self._config.visitor_email_limit_replenish
+        if not self._ledger.take(self.key, Bucket.EMAILS, burst=burst, replenish=replenish):
             raise Refusal.TOO_MANY_EMAILS.error()
 
     def take_topic(self) -> None:
         """Spend one topic that was not in use. Raises ``NotifyError`` 42911."""
         config = self._config
-        if not self.exempt and not self._ledger.take(
-            self.key,
-            Bucket.TOPICS,
-            burst=config.visitor_topic_creation_limit_burst,
-            replenish=config.visitor_topic_creation_limit_replenish,
-        ):
+        burst, replenish = config.visitor_topic_creation_limit_burst, config.visitor_topic_creation_limit_replenish
+        if not self.exempt and not self._ledger.take(self.key, Bucket.TOPICS, burst=burst, replenish=replenish):
             raise Refusal.TOO_MANY_NEW_TOPICS.error()
 
     def take_bandwidth(self, count: int, now_ms: int) -> bool:
