@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.ntfy.conftest import OpenObjects, OpenStore, OpenTransport, StartServer
 from tests.ntfy.server import Loop, Server, eventually, message_in, refused, unique
 
@@ -367,3 +369,27 @@ def test_a_large_upload_may_take_longer_than_a_small_body(
     with server.connect() as raw:
         raw.send(head + b"x" * 1000)
         assert raw.answer().status == 408
+
+
+@pytest.mark.parametrize("back_end", ["memory"])
+@given(
+    body=st.binary(max_size=9000),
+    name=st.text(min_size=1, max_size=60),
+    options=st.dictionaries(
+        st.sampled_from(["Delay", "Attach", "UnifiedPush", "Cache", "Sequence-ID", "X-Poll-ID", "Message", "Expect"]),
+        st.sampled_from(["1", "no", "3h", "10s", "2h", "http://x/y", "in 1 hour", "tomorrow, 1am", "s-1", "?", ""]),
+        max_size=3,
+    ),
+    method=st.sampled_from(["PUT", "POST"]),
+)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_upload_is_a_fault_of_the_server(
+    nodes: Nodes, topic: str, body: bytes, name: str, options: dict[str, str], method: str
+) -> None:
+    """Whatever is sent, it is stored as it came or refused with a code; what is stored can be downloaded."""
+    query = {"f": name.encode("utf-8", "replace")}
+    answer = nodes.one.request(method, f"/{topic}", content=body, headers=options, params=query)
+    assert answer.status_code in (200, 400, 413, 417), answer.text
+    if answer.status_code == 200 and (attachment := answer.json().get("attachment")) and "size" in attachment:
+        download = nodes.two.get(attachment["url"].removeprefix(BASE))
+        assert (download.status_code, download.content) == (200, body)

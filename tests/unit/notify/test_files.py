@@ -2,15 +2,24 @@
 
 import asyncio
 import re
+import time
+from contextlib import AsyncExitStack
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.waiting import eventually
 
+from gbe.http.body import one_part
 from gbe.http.files import disposition
+from gbe.notify.config import NotifyConfig
+from gbe.notify.files import Files
 from gbe.notify.sniff import HEAD, TEXT, UNKNOWN, FileType, served_type, sniff
 from gbe.notify.spool import IN_MEMORY, Spool
 from gbe.notify.usage import Usage
+from gbe.notify.visitors import Visitors
+from gbe.objects.config import ObjectsConfig
+from gbe.objects.store import ObjectStore
 from gbe.state.memory import MemoryRecords, MemoryStateStore
 
 NOW = 1_790_000_000
@@ -125,3 +134,27 @@ class TestUsage:
         assert await usage.of_visitor("w", NOW) == 0, "what did not fit in all is not charged"
         await usage.give_back("v", 60, NOW + 600, NOW)
         assert await usage.take("w", 100, NOW + 600, NOW, limit=100, total_limit=100)
+
+
+async def test_one_node_at_a_time_removes_what_has_expired() -> None:
+    """However many look after files: each is removed once, and those that live stay."""
+    records, objects = MemoryRecords(), await ObjectStore.open(ObjectsConfig(url="memory"))
+    removed: list[int] = []
+    config = NotifyConfig(base_url="https://push.example.net")
+    visitor = Visitors(config).of_request(("192.0.2.1", 1), [])
+    async with objects, AsyncExitStack() as stack:
+        nodes = []
+        for _ in range(2):
+            store = await stack.enter_async_context(MemoryStateStore(records))
+            nodes.append(Files(objects, store, config, "n", removed.append))
+        now = int(time.time() * 1000)
+        for number in range(4):
+            expires = now // 1000 + (60 if number < 3 else 9_000)
+            await nodes[0].take(visitor, one_part(b"x"), name="f", announced=1, expires=expires, now_ms=now)
+        running = [asyncio.create_task(node.run(lambda: now + 200_000)) for node in nodes]
+        await eventually(lambda: sum(removed) == 3, "what has expired is removed")
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        assert removed == [3]
+        assert len([found async for found in objects.list("notify/files")]) == 1
