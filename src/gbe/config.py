@@ -137,7 +137,9 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"api_token", "password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset(
+    {"upstream_access_token", "api_token", "password", "token", "secret_access_key", "session_token"}
+)
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -418,6 +420,8 @@ KEYS: Final[tuple[Key, ...]] = (
                 "text",
                 "`node`: each process counts visitors for itself; `shared`: all of a deployment count together.",
             ),
+            "upstream_base_url": ("text", "An ntfy server that wakes iPhones, usually `https://ntfy.sh`."),
+            "upstream_access_token": ("text", "Token to show there."),
             "manager_interval": ("duration", "Time between two rounds that remove what has expired."),
             "keepalive_interval": ("duration", "Time between signs of life on a stream."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),

@@ -37,6 +37,7 @@ from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.shared_limits import SharedLimits
+from gbe.notify.upstream import Upstream
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -161,6 +162,9 @@ async def _serve_http(
         if settings.notify.visitor_limits == "shared":
             ledger = shared_limits = SharedLimits(shared, settings.namespace)
             await stack.enter_async_context(in_background(shared_limits.run(), "gbe.limits"))
+        if settings.notify.upstream_base_url:
+            upstream = Upstream(transport, settings.notify, settings.namespace, gbe.__version__)
+            await stack.enter_async_context(in_background(upstream.run(), "gbe.upstream"))
         if files is not None:
             await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
         application = build_application(

@@ -1,7 +1,7 @@
 """Settings of the notify domain; names and defaults follow section 9 where ntfy has the option."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -88,6 +88,12 @@ class NotifyConfig:
     visitor_limits: Literal["node", "shared"] = "node"
     """``node``: each process counts for itself; ``shared``: all of a deployment count together in the state store."""
 
+    upstream_base_url: str = ""
+    """Another ntfy server that wakes iPhones, usually https://ntfy.sh; empty for none."""
+
+    upstream_access_token: str | None = field(default=None, repr=False)
+    """The token to show there."""
+
     manager_interval: float = 60.0
     """Seconds between two rounds that remove what has expired; at least 5."""
 
@@ -148,7 +154,10 @@ class NotifyConfig:
                 raise _refused(name, value, "seconds above 0")
         if self.visitor_limits not in ("node", "shared"):
             raise _refused("visitor_limits", self.visitor_limits, "node or shared")
-        self._check_base_url()
+        self._check_base_url("base_url")
+        self._check_base_url("upstream_base_url")
+        if self.upstream_base_url and (not self.base_url or self.upstream_base_url == self.base_url):
+            raise _refused("upstream_base_url", self.upstream_base_url, "another server than base_url, which is needed")
         for topic in self.disallowed_topics:
             if not is_topic_name(topic):
                 raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
@@ -171,17 +180,18 @@ class NotifyConfig:
             accepted = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
             raise _refused(name, value, f"{accepted} {unit}".rstrip())
 
-    def _check_base_url(self) -> None:
-        if not self.base_url:
+    def _check_base_url(self, name: str) -> None:
+        url = getattr(self, name)
+        if not url:
             return
         accepted = "an http:// or https:// URL without a path, such as https://push.example.net"
         try:
-            parts = urlsplit(self.base_url)
+            parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError as exc:
-            raise _refused("base_url", self.base_url, accepted) from exc
+            raise _refused(name, url, accepted) from exc
         if not usable or parts.path or parts.query or parts.fragment:
-            raise _refused("base_url", self.base_url, accepted)
+            raise _refused(name, url, accepted)
 
 
 def _refused(name: str, value: object, accepted: str) -> ConfigError:
