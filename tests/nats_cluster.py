@@ -385,6 +385,10 @@ async def everything(transport: Transport) -> None:
     assert (await transport.stream_figures("gbe-deadletter")).messages == 1
     assert [known.group for known in await transport.memberships("gbe-a")] == ["workers"]
     assert await transport.subjects("gbe.a.>") == ["gbe.a.x"]
+    waits = await transport.publish("gbe.a.x", b"4", deliver_at=round(time.time() * 1000) + 3_600_000)
+    assert [envelope.id for envelope in await transport.waiting("gbe.a.x")] == [waits]
+    assert await transport.withdraw("gbe.a.x", waits)
+    assert await transport.waiting("gbe.a.x") == []
     assert await transport.trim("gbe.a.x", round(time.time() * 1000) + 1000) == 3
     assert await transport.read("gbe.a.x") == []
     await transport.ping()

@@ -137,7 +137,9 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"api_token", "password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset(
+    {"upstream_access_token", "api_token", "password", "token", "secret_access_key", "session_token"}
+)
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -373,7 +375,7 @@ KEYS: Final[tuple[Key, ...]] = (
         {
             "max_header_bytes": ("size", "Request line and headers together; more is answered with 431."),
             "header_timeout": ("duration", "How long a client may take for request line and headers."),
-            "body_timeout": ("duration", "How long a client may take for a body."),
+            "body_timeout": ("duration", "How long a client may take for a body, or for the next 64 KiB of it."),
             "keep_alive_timeout": ("duration", "How long an idle connection is kept."),
             "dead_peer_timeout": ("duration", "How long sent bytes may stay unacknowledged."),
             "shutdown_timeout": ("duration", "How long requests under way may take when the server stops."),
@@ -399,6 +401,31 @@ KEYS: Final[tuple[Key, ...]] = (
             "cache_duration": ("duration", "How long messages are kept for replay; 0 keeps nothing."),
             "message_size_limit": ("size", "Bytes at which a body is too long for the text of a message."),
             "message_delay_limit": ("duration", "Longest delay of a message; 0 switches delayed messages off."),
+            "message_delay_minimum": ("duration", "Shortest delay of a delayed message."),
+            "attachments": ("boolean", "Whether files are taken, into the object store; needs `notify.base_url`."),
+            "attachment_file_size_limit": ("size", "Largest file."),
+            "attachment_total_size_limit": ("size", "All files of the deployment that have not expired."),
+            "attachment_expiry_duration": ("duration", "How long a file is kept, at most as long as its message."),
+            "visitor_attachment_total_size_limit": ("size", "Files of one visitor that have not expired."),
+            "visitor_attachment_daily_bandwidth_limit": (
+                "size",
+                "What a visitor may upload, and others download of it, per day.",
+            ),
+            "visitor_email_limit_burst": ("integer", "E-mails that a visitor may have sent at once."),
+            "visitor_email_limit_replenish": ("duration", "Time until one more e-mail is granted."),
+            "visitor_topic_creation_limit_burst": ("integer", "New topics that a visitor may use at once."),
+            "visitor_topic_creation_limit_replenish": ("duration", "Time until one more new topic is granted."),
+            "visitor_subscriber_rate_limiting": (
+                "boolean",
+                "Whether UnifiedPush messages are charged to the subscriber of their topic, and refused without one.",
+            ),
+            "visitor_limits": (
+                "text",
+                "`node`: each process counts visitors for itself; `shared`: all of a deployment count together.",
+            ),
+            "upstream_base_url": ("text", "An ntfy server that wakes iPhones, usually `https://ntfy.sh`."),
+            "upstream_access_token": ("text", "Token to show there."),
+            "manager_interval": ("duration", "Time between two rounds that remove what has expired."),
             "keepalive_interval": ("duration", "Time between signs of life on a stream."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
             "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),

@@ -21,6 +21,7 @@ from gbe.graph.definition import parse_definition
 from gbe.imports import imported
 from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
+from gbe.notify.files import Files
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
@@ -176,6 +177,24 @@ async def task_client(settings: Settings, transport: Transport) -> AsyncIterator
             yield client
         finally:
             await client.close()
+
+
+@asynccontextmanager
+async def open_notify(settings: Settings, tasks: TaskClient | None) -> AsyncIterator[tuple[StateStore, Files | None]]:
+    """The state store of notifications, and their files if they may have any.
+
+    Where everything lives in one process, so does the state; else it is the one of the tasks.
+    """
+    async with AsyncExitStack() as stack:
+        if tasks is None:
+            shared = await stack.enter_async_context(state.open_memory(settings.state))
+        else:
+            shared = tasks.backend.state
+        if not settings.notify.takes_files:
+            yield shared, None
+            return
+        objects = await stack.enter_async_context(await open_objects(settings.objects))
+        yield shared, Files(objects, shared, settings.notify, settings.namespace, metrics.files_expired.inc)
 
 
 def indexer(settings: Settings, backend: Backend, on_letter: Callable[[str], None] = lambda _domain: None) -> Indexer:

@@ -26,8 +26,26 @@ http_requests: Final = Counter("gbe_http_requests", "Answered requests", ["route
 http_publish_seconds: Final = Histogram(
     "gbe_http_publish_seconds", "From the end of a publish request's body to its answer", buckets=_LATENCY_BUCKETS
 )
-published: Final = Counter("ntfy_messages_published_success", "Messages published and confirmed by the engine")
-publish_failures: Final = Counter("ntfy_messages_published_failure", "Publish requests that were refused or failed")
+
+
+def _count(name: str, meaning: str) -> Gauge:
+    """What only grows, under ntfy's name: a counter's name would end in ``_total`` here."""
+    return Gauge(name, meaning, multiprocess_mode="sum")
+
+
+published: Final = _count("ntfy_messages_published_success", "Messages published and confirmed by the engine")
+publish_failures: Final = _count("ntfy_messages_published_failure", "Publish requests that were refused or failed")
+unified_push_published: Final = _count("ntfy_unifiedpush_published_success", "UnifiedPush messages published")
+matrix_published: Final = _count("ntfy_matrix_published_success", "Messages that the Matrix gateway published")
+matrix_failures: Final = _count("ntfy_matrix_published_failure", "Requests to the Matrix gateway that failed")
+publish_milliseconds: Final = Gauge(
+    "ntfy_message_publish_duration_ms", "How long the last publish took", multiprocess_mode="livemostrecent"
+)
+ntfy_requests: Final = Counter("ntfy_http_requests", "Answered requests", ["http_code", "ntfy_code", "http_method"])
+cached_messages: Final = Gauge(
+    "ntfy_messages_cached_total", "Messages that are stored, about a minute ago", multiprocess_mode="livemostrecent"
+)
+topics: Final = Gauge("ntfy_topics_total", "Topics in use", multiprocess_mode="livemax")
 subscribers: Final = Gauge("ntfy_subscribers_total", "Open streams", multiprocess_mode="livesum")
 followed_topics: Final = Gauge(
     "gbe_notify_followed_topics", "Topics received from the engine for live subscribers", multiprocess_mode="livesum"
@@ -36,6 +54,10 @@ visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiproce
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
 streams_given_up: Final = Counter(
     "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"
+)
+files_expired: Final = Counter("gbe_notify_files_expired", "Attachments removed by this process because they expired")
+files_size: Final = Gauge(
+    "ntfy_attachments_total_size", "Bytes of attachments that have not expired", multiprocess_mode="livemostrecent"
 )
 engine_up: Final = Gauge("gbe_engine_up", "Whether the engine answers", multiprocess_mode="livemostrecent")
 engine_restarts: Final = Gauge("gbe_engine_restarts", "Restarts of the embedded engine", multiprocess_mode="max")

@@ -20,11 +20,17 @@ import httpx
 import uvloop
 from websockets.sync.client import ClientConnection, connect
 
+from gbe.cli.runtime import in_background
 from gbe.http.app import Application, build_application
 from gbe.http.config import HttpConfig
 from gbe.http.server import listen, serve
+from gbe.http.services import now_ms
 from gbe.notify.config import NotifyConfig
+from gbe.notify.files import Files
+from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.visitors import parse_networks
+from gbe.objects.store import ObjectStore
+from gbe.state.base import StateStore
 from gbe.transport.base import StreamConfig, Transport
 
 T = TypeVar("T")
@@ -92,12 +98,17 @@ class Server:
         http: HttpConfig | None = None,
         notify: NotifyConfig | None = None,
         limits: bool = False,
+        open_store: Callable[[], Awaitable[StateStore]] | None = None,
+        open_objects: Callable[[], Awaitable[ObjectStore]] | None = None,
     ) -> None:
         self.loop, self._http, self._open = loop, http_client, open_transport
         self.namespace = namespace or unique("n")
         self.http_config = http or HttpConfig()
         self.notify_config = notify or NotifyConfig(keepalive_interval=KEEPALIVE)
         self._limits = limits
+        self._open_store, self._open_objects = open_store, open_objects
+        self._stack = contextlib.AsyncExitStack()
+        self.files: Files | None = None
         self.transport: Transport
         self.application: Application
         self.port = 0
@@ -121,6 +132,17 @@ class Server:
                 dedup_window=30.0,
             )
         )
+        store = None
+        if self._open_store is not None:
+            store = await self._stack.enter_async_context(await self._open_store())
+        if self._open_objects is not None and store is not None:
+            objects = await self._stack.enter_async_context(await self._open_objects())
+            self.files = Files(objects, store, self.notify_config, self.namespace)
+            await self._stack.enter_async_context(in_background(self.files.run(now_ms), "files"))
+        ledger = None
+        if self.notify_config.visitor_limits == "shared" and store is not None:
+            ledger = SharedLimits(store, self.namespace)
+            await self._stack.enter_async_context(in_background(ledger.run(), "limits"))
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
         self.application = build_application(
@@ -129,7 +151,11 @@ class Server:
             http=self.http_config,
             notify=self.notify_config,
             exempt=() if self._limits else LOCALHOST,
+            files=self.files,
+            ledger=ledger,
+            state=store,
         )
+        await self._stack.enter_async_context(in_background(self.application.services.stats.run(), "stats"))
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(serve(self.application, [sock], self._stop))
 
@@ -140,6 +166,7 @@ class Server:
     async def _end(self) -> None:
         self._stop.set()
         await self._serving
+        await self._stack.aclose()
         await self.transport.close()
 
     # -- what clients do

@@ -120,15 +120,37 @@ def test_open_streams(start: StartServer, topic: str) -> None:
 
 
 def test_topics_in_use(start: StartServer, topic: str) -> None:
-    server = start(notify=NotifyConfig(global_topic_limit=2))
+    """By publishing and by subscribing, each counted once."""
+    server = start(notify=NotifyConfig(global_topic_limit=3))
     with server.subscribe(f"{topic}a,{topic}b") as stream:
         stream.opened()
-        error = refused(server.get(f"/{topic}c/json"), 42904)
-        assert error["error"].startswith("limit reached: the total number of topics on the server")
-        with server.subscribe(f"{topic}b") as other:
-            other.opened()
-        server.publish(f"{topic}c", "publishing is no subscription")
-        assert len(server.poll(f"{topic}c")) == 1
+        server.publish(f"{topic}c", "the third")
+        for _ in range(2):
+            error = refused(server.post(f"/{topic}d", "x"), 42904)
+            assert error["error"].startswith("limit reached: the total number of topics on the server")
+            refused(server.get(f"/{topic}d/json?poll=1"), 42904)
+            refused(server.post("/", f'{{"topic":"{topic}d"}}'), 42904)
+            refused(server.request("DELETE", f"/{topic}d/s"), 42904)
+        server.publish(f"{topic}a", "known")
+        assert server.poll(f"{topic}a,{topic}c")[0]["message"] == "the third"
+
+
+def test_new_topics_of_a_visitor(start: StartServer, topic: str) -> None:
+    """So many at once; topics that are in use cost nothing, whoever brought them in (section 8.3)."""
+    server = start(
+        limits=True,
+        notify=NotifyConfig(
+            visitor_topic_creation_limit_burst=2, visitor_topic_creation_limit_replenish=HOUR, behind_proxy=True
+        ),
+    )
+    other = {"X-Forwarded-For": "198.51.100.7"}
+    server.publish(f"{topic}1", "x")
+    server.poll(f"{topic}2")
+    refused(server.post(f"/{topic}3", "x"), 42911)
+    server.publish(f"{topic}3", "x", headers=other)
+    for name in (1, 2, 3):
+        server.publish(f"{topic}{name}", "x")
+    refused(server.get(f"/{topic}4/json?poll=1"), 42911)
 
 
 class TestBehindAProxy:

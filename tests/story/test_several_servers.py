@@ -13,7 +13,7 @@ from tests.engines import NatsProcess
 from tests.redis_engines import RedisCluster, RedisProcess
 from tests.story.gbe import PATIENCE, Gbe, events, eventually
 
-StartServers = Callable[[int], list[Gbe]]
+StartServers = Callable[..., list[Gbe]]
 
 
 @pytest.fixture(params=["nats", "redis", "redis-cluster"])
@@ -35,12 +35,12 @@ def start(transport_url: str, tmp_path: Path) -> Iterator[StartServers]:
     """Starts servers, each in a folder of its own, and stops them in the end."""
     with ExitStack() as stack:
 
-        def start_some(count: int) -> list[Gbe]:
+        def start_some(count: int, **environment: str) -> list[Gbe]:
             servers = []
             for number in range(count):
                 folder = tmp_path / f"server-{number}"
                 folder.mkdir()
-                servers.append(stack.enter_context(Gbe(folder, "--transport", transport_url)))
+                servers.append(stack.enter_context(Gbe(folder, "--transport", transport_url, **environment)))
             return [server.ready() for server in servers]
 
         yield start_some
@@ -101,6 +101,48 @@ def test_a_server_joins_later(start: StartServers) -> None:
     with two:
         two.ready()
         assert [m["message"] for m in two.poll("ops")] == [str(number) for number in range(5)]
+
+
+def test_what_waits_and_what_was_uploaded_outlives_every_server(
+    start: StartServers, transport_url: str, tmp_path: Path
+) -> None:
+    """Both servers are killed while messages wait: the next one delivers them, once, and hands out the file."""
+    settings = {
+        "GBE_NOTIFY_BASE_URL": "https://push.example.net",
+        "GBE_NOTIFY_MESSAGE_DELAY_MINIMUM": "0s",
+        "GBE_NOTIFY_VISITOR_REQUEST_LIMIT_BURST": "100000",
+        "GBE_OBJECTS_URL": str(tmp_path / "objects"),
+    }
+    one, two = start(2, **settings)
+    with httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+
+        def send(server: Gbe, path: str, text: bytes, **headers: str) -> dict[str, Any]:
+            answer = client.put(f"{server.url}/{path}", content=text, headers=headers)
+            assert answer.status_code == 200, answer.text
+            message: dict[str, Any] = answer.json()
+            return message
+
+        content = b"bytes\0" * 100_000
+        path = send(one, "ops", content, Filename="a.bin")["attachment"]["url"].removeprefix("https://push.example.net")
+        assert client.get(two.url + path).content == content
+        waits = [send(server, "ops", b"later", Delay="4s")["id"] for server in (one, two, one)]
+        send(one, "ops/dropped", b"never", Delay="4s")
+        assert client.delete(f"{two.url}/ops/dropped").status_code == 200
+        listed = client.get(f"{two.url}/ops/json?poll=1&scheduled=1").text
+        assert all(f'"id":"{message_id}"' in listed for message_id in waits)
+        assert "never" not in listed
+        for server in (one, two):
+            server.kill_tree()
+
+        with Gbe(two.folder, "--transport", transport_url, **settings) as third:
+            third.ready()
+            eventually(lambda: sorted(_ids(third, "later")) == sorted(waits), "what waited is delivered once")
+            assert client.get(third.url + path).content == content
+            assert _ids(third, "never") == []
+
+
+def _ids(server: Gbe, text: str) -> list[str]:
+    return [message["id"] for message in server.poll("ops") if message.get("message") == text]
 
 
 def _transport_of(server: Gbe) -> str:

@@ -23,6 +23,7 @@ from gbe.connect import (
     ensure_streams,
     event_registry,
     job_client,
+    open_notify,
     open_transport,
     schedule_client,
     streams_of,
@@ -32,8 +33,11 @@ from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
 from gbe.http.server import listen, serve
+from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.ledger import Ledger, SharedLedger
+from gbe.notify.shared_limits import SharedLimits
+from gbe.notify.upstream import Upstream
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -154,6 +158,15 @@ async def _serve_http(
                 settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
             )
         store = None if tasks is None else tasks.backend.state
+        shared, files = await stack.enter_async_context(open_notify(settings, tasks))
+        if settings.notify.visitor_limits == "shared":
+            ledger = shared_limits = SharedLimits(shared, settings.namespace)
+            await stack.enter_async_context(in_background(shared_limits.run(), "gbe.limits"))
+        if settings.notify.upstream_base_url:
+            upstream = Upstream(transport, settings.notify, settings.namespace, gbe.__version__)
+            await stack.enter_async_context(in_background(upstream.run(), "gbe.upstream"))
+        if files is not None:
+            await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -161,6 +174,8 @@ async def _serve_http(
             notify=settings.notify,
             exempt=await _exempt_networks(settings),
             ledger=ledger,
+            files=files,
+            state=shared,
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),
@@ -169,6 +184,7 @@ async def _serve_http(
             streams=streams_of(settings, transport, store),
         )
         settle()
+        await stack.enter_async_context(in_background(application.services.stats.run(), "gbe.stats"))
         await serve(application, sockets, stop)
 
 

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
-from gbe.errors import NotifyError, TransportError
+from gbe.errors import NotifyError, ObjectError, StateError, TransportError
 from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
@@ -23,7 +23,9 @@ from gbe.http.asgi import (
     respond,
 )
 from gbe.http.config import HttpConfig
+from gbe.http.files import Downloads
 from gbe.http.keepalive import Keepalive
+from gbe.http.matrix import Matrix
 from gbe.http.open_streams import OpenStreams
 from gbe.http.publish import Publishing
 from gbe.http.refusals import Refusals
@@ -34,12 +36,18 @@ from gbe.http.subscribe import Subscribing
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
+from gbe.notify.files import Files
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
+from gbe.notify.rate_visitors import RateVisitors
+from gbe.notify.scheduled import Scheduled
+from gbe.notify.stats import Stats
+from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Network, Visitors
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
+from gbe.state.base import StateStore
 from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
@@ -51,7 +59,10 @@ _PREFLIGHT: Final = (
     (b"access-control-allow-headers", b"*"),
 )
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"  # what may stand in a path as it is (RFC 3986)
-_GONE: Final = 499  # what nginx logs for a client that hung up; never sent
+_GONE: Final = 49900  # what nginx logs for a client that hung up; never sent
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Application:
@@ -62,24 +73,26 @@ class Application:
         self.streams = OpenStreams(Keepalive(services.notify.keepalive_interval))
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
+        self._downloads = Downloads(services)
+        self._matrix = Matrix(services, self._publishing)
         self._site = site(services)
         self._apis = apis(services, self.streams)
-        self._counters: dict[tuple[Route, int], Counter] = {}
+        self._counters: dict[tuple[Route, int, str], tuple[Counter, Counter]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # streams stay suspended in here by the thousand: as few coroutines as possible lie between us and them
         websocket = scope["type"] == "websocket"
         match = find_route("GET" if websocket else scope["method"], scope["path"])
-        status = 101 if websocket else 200
+        code = 10100 if websocket else 20000
         try:
             await (self._websocket if websocket else self._http)(match, scope, receive, send)
         except ClientGoneError:
-            status = _GONE
+            code = _GONE
         except Exception as exc:  # noqa: BLE001 - whatever fails, the client gets an answer and the log the rest
             error = self._explained(exc, match)
-            status = error.http
-            await (deny(send, status) if websocket else refuse(send, error))
-        self._count(match.route, status)
+            code = error.code
+            await (deny(send, error.http) if websocket else refuse(send, error))
+        self._count(match.route, code, scope.get("method", "GET"))
 
     def end_streams(self) -> None:
         """Tell every subscriber that the server stops."""
@@ -101,6 +114,10 @@ class Application:
                 return self._subscribing.over_http(scope, receive, send, match.topic, match.format)
             case Route.PUBLISH_JSON:
                 return self._publishing.as_json(scope, receive, send)
+            case Route.FILE:
+                return self._downloads.answer(scope, send, match.topic)
+            case Route.MATRIX:
+                return self._matrix.answer(scope, receive, send)
             case Route.API:
                 return self._apis(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
@@ -131,17 +148,26 @@ class Application:
     def _explained(self, exc: Exception, match: Match) -> NotifyError:
         if match.route in (Route.PUBLISH, Route.PUBLISH_JSON):
             metrics.publish_failures.inc()
-        if isinstance(exc, TransportError):
+        elif match.route is Route.MATRIX:
+            metrics.matrix_failures.inc()
+        if isinstance(exc, TransportError | StateError | ObjectError):
             logger.warning("request failed: %s", exc, extra={"route": match.route.name.lower()})
         elif not isinstance(exc, NotifyError):
             logger.error("request failed", exc_info=exc, extra={"route": match.route.name.lower()})
         return as_notify_error(exc)
 
-    def _count(self, route: Route, status: int) -> None:
-        counter = self._counters.get((route, status))
-        if counter is None:
-            counter = self._counters[route, status] = metrics.http_requests.labels(route.name.lower(), str(status))
-        counter.inc()
+    def _count(self, route: Route, code: int, method: str) -> None:
+        """One request more; ``code`` is ntfy's, with the status in its first three digits."""
+        method = method if method in _METHODS else "other"
+        counters = self._counters.get((route, code, method))
+        if counters is None:
+            status = str(code // 100)
+            counters = self._counters[route, code, method] = (
+                metrics.http_requests.labels(route.name.lower(), status),
+                metrics.ntfy_requests.labels(status, str(code), method),
+            )
+        for counter in counters:
+            counter.inc()
 
 
 async def _redirect(scope: Scope, send: Send, path: str) -> None:
@@ -158,6 +184,8 @@ def build_application(
     notify: NotifyConfig | None = None,
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
+    files: Files | None = None,
+    state: StateStore | None = None,
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
@@ -172,18 +200,27 @@ def build_application(
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
+        files: where attachments go; ``None`` takes none.
+        state: what nodes know together of visitors; ``None`` keeps it in this process.
     """
     notify = notify or NotifyConfig()
     publisher = EventPublisher(transport, namespace, events)
+    visitors = Visitors(notify, exempt, ledger)
+    hub = Hub(transport, notify, namespace, metrics.delivered.inc)
     return Application(
         Services(
             transport=transport,
             namespace=namespace,
             http=http or HttpConfig(),
             notify=notify,
-            hub=Hub(transport, notify, namespace, metrics.delivered.inc),
+            hub=hub,
+            scheduled=Scheduled(transport, namespace),
+            topics=TopicsInUse(notify, hub.is_followed),
+            files=files,
             history=History(transport, notify, namespace),
-            visitors=Visitors(notify, exempt, ledger),
+            visitors=visitors,
+            stats=Stats(state, namespace),
+            rate_visitors=RateVisitors(notify, visitors, state, namespace),
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,

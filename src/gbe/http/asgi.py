@@ -5,7 +5,15 @@ from typing import Any, Final
 
 import msgspec
 
-from gbe.errors import GbeError, NotifyError, PayloadTooLargeError, PublishOutcomeUnknownError, TransportError
+from gbe.errors import (
+    GbeError,
+    NotifyError,
+    ObjectError,
+    PayloadTooLargeError,
+    PublishOutcomeUnknownError,
+    StateError,
+    TransportError,
+)
 from gbe.http.wire import error_body
 
 Scope = MutableMapping[str, Any]
@@ -57,6 +65,8 @@ def as_notify_error(error: BaseException) -> NotifyError:
             return error
         case PayloadTooLargeError():
             return NotifyError(41301, "attachment too large, or bandwidth limit reached")
+        case StateError() | ObjectError():
+            return UNAVAILABLE
         case PublishOutcomeUnknownError():
             return UNCONFIRMED
         case TransportError():
@@ -77,25 +87,8 @@ async def deny(send: Send, status: int) -> None:
     await send({"type": "websocket.http.response.body", "body": b""})
 
 
-async def read_body(receive: Receive, *, limit: int) -> bytes:
-    """At most ``limit`` bytes of the body; what follows them stays unread. Slow clients are the protocol's business.
-
-    Raises:
-        ClientGoneError: the client hung up, or took too long and was hung up on.
-    """
-    message = await receive()
-    body: bytes = _part(message)
-    if not message.get("more_body", False) or len(body) >= limit:
-        return body[:limit]
-    parts, size = [body], len(body)
-    while size < limit and message.get("more_body", False):
-        message = await receive()
-        parts.append(_part(message))
-        size += len(parts[-1])
-    return b"".join(parts)[:limit]
-
-
-def _part(message: Message) -> bytes:
+def part_of(message: Message) -> bytes:
+    """The bytes of one message of a body. Raises ``ClientGoneError``."""
     if message["type"] == "http.disconnect":
         raise ClientGoneError("the client hung up")
     part: bytes = message.get("body", b"")

@@ -20,7 +20,7 @@ class HttpConfig:
     """How long a client may take for request line and headers."""
 
     body_timeout: float = 30.0
-    """How long a client may take for a body, which is small here."""
+    """How long a client may take for a body; one that is larger, until the next 64 KiB of it are there."""
 
     keep_alive_timeout: float = 75.0
     """How long an idle connection is kept for the next request."""

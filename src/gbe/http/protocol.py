@@ -39,6 +39,9 @@ _TIMEOUT: Final = (
 _MOST_DISCARDED: Final = 1024 * 1024
 """Bytes of a body that are read and dropped after its request was answered, so that the client sees the answer."""
 
+_ENOUGH: Final = 64 * 1024
+"""Bytes of a body that must come within ``http.body_timeout`` if it is not complete by then."""
+
 
 class _Phase(Enum):
     """Where a connection is in the request that it is sending."""
@@ -56,7 +59,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     """
 
     # slots: a few attributes more would turn the shared-key dictionary of each connection into one of its own
-    __slots__ = ("_discarded", "_phase", "_received", "_running", "_timer", "_timer_phase")
+    __slots__ = ("_arrived", "_discarded", "_phase", "_received", "_running", "_timer", "_timer_phase")
 
     limits: HttpConfig
 
@@ -65,6 +68,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._phase = _Phase.IDLE
         self._received = 0  # of request line and headers, and of a chunked body what is not content
         self._running: RequestResponseCycle | None = None
+        self._arrived = 0  # of a body, since its deadline was set
         self._discarded = 0  # of a body whose request is answered already
         self._timer: asyncio.TimerHandle | None = None
         self._timer_phase = _Phase.IDLE
@@ -161,6 +165,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._received = 0
+        self._arrived += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -179,6 +184,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
     def _start_timer(self, seconds: float) -> None:
         self._stop_timer()
         self._timer_phase = self._phase
+        self._arrived = 0
         self._timer = self.loop.call_later(seconds, self._is_late)
 
     def _stop_timer(self) -> None:
@@ -190,7 +196,9 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._phase is _Phase.BODY and self.cycle.response_started:
+        if self._phase is _Phase.BODY and self._arrived >= _ENOUGH and not self.cycle.response_started:
+            self._start_timer(self.limits.body_timeout)  # a large file on a slow line
+        elif self._phase is _Phase.BODY and self.cycle.response_started:
             if self.cycle.response_complete:  # answered long ago; the rest of the body is of no interest
                 self.transport.close()
         else:

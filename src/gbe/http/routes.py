@@ -14,6 +14,8 @@ class Route(Enum):
 
     API = auto()  # gbe.http.apis
     SITE = auto()  # pages, health, metrics: gbe.http.site
+    FILE = auto()
+    MATRIX = auto()
     REDIRECT = auto()
     PREFLIGHT = auto()
     PUBLISH = auto()
@@ -32,7 +34,7 @@ class Match:
     """A route with what the path says.
 
     Attributes:
-        topic: a topic, or for subscriptions the comma list; for redirects the target.
+        topic: a topic, or for subscriptions the comma list; for redirects the target, for files the id.
         sequence_id: of a publish, a clear or a delete.
         format: ``json``, ``sse`` or ``raw``.
     """
@@ -54,12 +56,14 @@ API_PATHS: Final = (
     "/v1/streams",
     "/v1/openapi.json",
 )
-SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})
+SITE_PATHS: Final = frozenset({"/v1/health", "/v1/stats", "/metrics"})
+MATRIX_PATH: Final = "/_matrix/push/v1/notify"
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
 _STREAM_FORMATS: Final = frozenset({"json", "sse", "raw"})
 _CLEAR_WORDS: Final = frozenset({"clear", "read"})
 _TOPICS: Final = re.compile(r"[-_A-Za-z0-9]{1,64}(?:,[-_A-Za-z0-9]{1,64})*")
+_FILE: Final = re.compile(r"/file/([A-Za-z0-9]{12})(?:\.[A-Za-z0-9]{1,16})?")
 _NOT_FOUND: Final = Match(Route.NOT_FOUND)
 _LONGEST_CACHED: Final = 200
 
@@ -84,6 +88,10 @@ def _find(method: str, path: str) -> Match:
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
     if method == "GET" and path in SITE_PATHS:
         return Match(Route.SITE)
+    if path == MATRIX_PATH and method in ("GET", "POST"):
+        return Match(Route.MATRIX)
+    if method in ("GET", "HEAD") and (file := _FILE.fullmatch(path)) is not None:
+        return Match(Route.FILE, file[1])
     first, *rest = path[1:].split("/")
     if method in _PUBLISHING:
         return _publishing(method, first, rest)

@@ -9,8 +9,13 @@ from gbe.http.config import HttpConfig
 from gbe.http.refusals import Refusals
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
+from gbe.notify.files import Files
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
+from gbe.notify.rate_visitors import RateVisitors
+from gbe.notify.scheduled import Scheduled
+from gbe.notify.stats import Stats
+from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Visitors
 from gbe.schedules.client import ScheduleClient
 from gbe.sweeper.streams import Streams
@@ -31,6 +36,11 @@ class Services:
     visitors: Visitors
     events: EventPublisher
     refusals: Refusals
+    scheduled: Scheduled
+    topics: TopicsInUse
+    rate_visitors: RateVisitors
+    stats: Stats
+    files: Files | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

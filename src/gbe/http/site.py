@@ -1,7 +1,9 @@
 """Everything that is not hot: pages, health, metrics. A Starlette application."""
 
 import asyncio
+import contextlib
 import html
+import time
 from typing import Final
 
 from starlette.applications import Starlette
@@ -10,11 +12,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from gbe import metrics
-from gbe.errors import TransportError
-from gbe.http.asgi import App, json_body
-from gbe.http.services import Services
+from gbe.errors import StateError, TransportError
+from gbe.http.asgi import UNAVAILABLE, App, json_body
+from gbe.http.services import Services, now_ms
+from gbe.http.wire import error_body
 
 _HEALTH_TIMEOUT: Final = 2.0
+_CACHED_EVERY: Final = 60.0
 _OPEN_TO_ALL: Final = {"Access-Control-Allow-Origin": "*"}
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -72,22 +76,54 @@ def site(services: Services) -> App:
         status = 200 if healthy else 503
         return Response(body, status_code=status, media_type="application/json", headers=_OPEN_TO_ALL)
 
+    async def stats(request: Request) -> Response:  # noqa: ARG001
+        """``GET /v1/stats``: messages ever published, and per second lately; 503 if the state store is away."""
+        try:
+            messages, rate = await services.stats.figures()
+        except StateError:
+            return Response(error_body(UNAVAILABLE), UNAVAILABLE.http, _OPEN_TO_ALL, "application/json")
+        body = json_body({"messages": messages, "messages_rate": round(rate, 6)})
+        return Response(body, media_type="application/json", headers=_OPEN_TO_ALL)
+
     async def prometheus(request: Request) -> Response:  # noqa: ARG001
         """``GET /metrics``."""
         metrics.visitors.set(await asyncio.to_thread(len, services.visitors))
         metrics.followed_topics.set(services.hub.followed_topics)
+        metrics.topics.set(len(services.topics))
+        await _measure_files(services)
+        await cached()
         metrics.engine_up.set(await _engine_answers(services))
         content = await asyncio.to_thread(metrics.render)
         return Response(content, headers={"Content-Type": metrics.CONTENT_TYPE})
 
+    looked_at = -_CACHED_EVERY
+
+    async def cached() -> None:
+        """How many messages are stored: a look that costs something, so not at each question."""
+        nonlocal looked_at
+        if time.monotonic() < looked_at + _CACHED_EVERY:
+            return
+        looked_at = time.monotonic()
+        with contextlib.suppress(TransportError, TimeoutError):
+            async with asyncio.timeout(_HEALTH_TIMEOUT):
+                figures = await services.transport.stream_figures(f"{services.namespace}-notify-topic")
+                metrics.cached_messages.set(figures.messages)
+
     routes = [
         Route("/", page, methods=["GET"]),
         Route("/v1/health", health, methods=["GET"]),
+        Route("/v1/stats", stats, methods=["GET"]),
         Route("/{topic}", page, methods=["GET"]),
     ]
     if services.http.metrics:
         routes.insert(2, Route("/metrics", prometheus, methods=["GET"]))
     return Starlette(routes=routes)
+
+
+async def _measure_files(services: Services) -> None:
+    if services.files is not None:
+        with contextlib.suppress(StateError):  # the figure of the last time stays
+            metrics.files_size.set(await services.files.total_size(now_ms()))
 
 
 async def _engine_answers(services: Services) -> bool:

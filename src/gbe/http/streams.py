@@ -117,11 +117,27 @@ class Stream(ABC):
             await self._break_off(exc)
 
     async def _replay_pages(self) -> AsyncIterator[list[TopicMessage]]:
-        now, topics = now_ms(), self._subscriber.topics
-        start = await self._services.history.start_of(topics, self._options.since, now)
+        topics = self._subscriber.topics
+        start = await self._services.history.start_of(topics, self._options.since, now_ms())
         if start is None:
             return _nothing()
-        return self._services.history.replay(dict.fromkeys(topics, start), now)
+        return self._past(start)
+
+    def _past(self, start: Start) -> AsyncIterator[list[TopicMessage]]:
+        """What is stored, and behind it what is not yet due, if that is wanted too."""
+        topics, now = self._subscriber.topics, now_ms()
+        pages = self._services.history.replay(dict.fromkeys(topics, start), now)
+        return self._with_scheduled(pages) if self._options.scheduled else pages
+
+    async def _with_scheduled(self, pages: AsyncIterator[list[TopicMessage]]) -> AsyncIterator[list[TopicMessage]]:
+        # asked for first: what is delivered meanwhile is then in both, and shown once
+        waiting = {m.notification.id: m for m in await self._services.scheduled.of_topics(self._subscriber.topics)}
+        async for page in pages:
+            for message in page:
+                waiting.pop(message.notification.id, None)
+            yield page
+        if waiting:
+            yield list(waiting.values())
 
     # -- stream
 
@@ -198,7 +214,7 @@ class Stream(ABC):
     async def _replay(self, start: Start) -> None:
         """The past first; then join, and read once more what came while we were not yet there."""
         history, topics = self._services.history, self._subscriber.topics
-        await self._write_pages(history.replay(dict.fromkeys(topics, start), now_ms()), self._earliest)
+        await self._write_pages(self._past(start), self._earliest)
         self._subscriber.hold_back()
         await self._services.hub.join(self._subscriber)
         starts: dict[str, Start] = {}

@@ -22,6 +22,7 @@ class Subscribing:
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
         visitor, topics = self._admit(scope, listed)
+        await self._appoint(visitor, topics)
         visitor.open_stream()
         try:
             options = self._options(scope)
@@ -37,6 +38,7 @@ class Subscribing:
     async def over_websocket(self, scope: Scope, receive: Receive, send: Send, listed: str) -> None:
         """``GET /TOPICS/ws`` with an upgrade."""
         visitor, topics = self._admit(scope, listed)
+        await self._appoint(visitor, topics)
         visitor.open_stream()
         try:
             options = self._options(scope)
@@ -64,7 +66,16 @@ class Subscribing:
         services = self._services
         visitor = services.visitors.of_request(scope["client"], scope["headers"])
         visitor.take_request()
-        return visitor, parse_topics(listed, services.notify.disallowed_topics)
+        topics = parse_topics(listed, services.notify.disallowed_topics)
+        for topic in topics:
+            services.topics.use(topic, visitor)
+        return visitor, topics
+
+    async def _appoint(self, visitor: Visitor, topics: tuple[str, ...]) -> None:
+        """Who subscribes pays for what is published to it, if the server is set up so (section 4.11)."""
+        if self._services.rate_visitors.is_on:
+            for topic in topics:
+                await self._services.rate_visitors.appoint(topic, visitor)
 
     def _options(self, scope: Scope) -> SubscribeOptions:
         return subscribe_options(Parameters(scope["headers"], scope["query_string"]), now_ms=now_ms())

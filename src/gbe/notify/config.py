@@ -1,8 +1,8 @@
 """Settings of the notify domain; names and defaults follow section 9 where ntfy has the option."""
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from gbe.errors import ConfigError
@@ -11,9 +11,15 @@ from gbe.notify.topics import is_topic_name
 _MAX_MESSAGE_SIZE: Final = 5 * 1024 * 1024
 _MIN_KEEPALIVE: Final = 5.0
 
+_REPLENISHED: Final = (
+    "visitor_request_limit_replenish", "visitor_email_limit_replenish", "visitor_topic_creation_limit_replenish",
+    "attachment_expiry_duration",
+)  # fmt: skip
 _COUNTS: Final = (
     "visitor_request_limit_burst", "visitor_subscription_limit", "global_topic_limit", "subscriber_queue_bytes",
-    "subscriber_queue_messages",
+    "subscriber_queue_messages", "attachment_file_size_limit", "attachment_total_size_limit",
+    "visitor_attachment_total_size_limit", "visitor_attachment_daily_bandwidth_limit", "visitor_email_limit_burst",
+    "visitor_topic_creation_limit_burst",
 )  # fmt: skip
 
 
@@ -40,8 +46,56 @@ class NotifyConfig:
     disallowed_topics: tuple[str, ...] = ()
     """Topic names that are refused in addition to the reserved ones."""
 
-    message_delay_limit: float = 0.0
+    message_delay_limit: float = 3 * 86_400.0
     """Seconds by which a message may be delayed at most; 0 switches delayed messages off."""
+
+    message_delay_minimum: float = 10.0
+    """Seconds by which a delayed message must be delayed at least."""
+
+    attachments: bool = True
+    """Whether files are taken, into the object store; ``base_url`` must be known too, it leads to them."""
+
+    attachment_file_size_limit: int = 15 * 1024 * 1024
+    """Bytes of one file."""
+
+    attachment_total_size_limit: int = 5 * 1024 * 1024 * 1024
+    """Bytes of all files of the deployment that have not expired."""
+
+    attachment_expiry_duration: float = 3 * 3600.0
+    """Seconds for which a file is kept, at most as long as its message."""
+
+    visitor_attachment_total_size_limit: int = 100 * 1024 * 1024
+    """Bytes of a visitor's files that have not expired."""
+
+    visitor_attachment_daily_bandwidth_limit: int = 500 * 1024 * 1024
+    """Bytes per day (UTC) that a visitor may upload, and that others may download of that visitor's files."""
+
+    visitor_email_limit_burst: int = 16
+    """E-mails that a visitor may have sent at once."""
+
+    visitor_email_limit_replenish: float = 3600.0
+    """Seconds until one more e-mail is granted."""
+
+    visitor_topic_creation_limit_burst: int = 100
+    """Topics that nobody used before which a visitor may use at once."""
+
+    visitor_topic_creation_limit_replenish: float = 60.0
+    """Seconds until one more such topic is granted."""
+
+    visitor_subscriber_rate_limiting: bool = False
+    """Whether publishing to UnifiedPush topics is charged to who subscribes to them, and refused while nobody does."""
+
+    visitor_limits: Literal["node", "shared"] = "node"
+    """``node``: each process counts for itself; ``shared``: all of a deployment count together in the state store."""
+
+    upstream_base_url: str = ""
+    """Another ntfy server that wakes iPhones, usually https://ntfy.sh; empty for none."""
+
+    upstream_access_token: str | None = field(default=None, repr=False)
+    """The token to show there."""
+
+    manager_interval: float = 60.0
+    """Seconds between two rounds that remove what has expired; at least 5."""
 
     visitor_request_limit_burst: int = 60
     """Requests that a visitor may make at once: the size of the bucket."""
@@ -92,10 +146,18 @@ class NotifyConfig:
         self._check_range("visitor_message_daily_limit", 0, None)
         self._check_range("visitor_prefix_bits_ipv4", 1, 32, "bits")
         self._check_range("visitor_prefix_bits_ipv6", 1, 128, "bits")
-        replenish = self.visitor_request_limit_replenish
-        if not (math.isfinite(replenish) and replenish > 0):
-            raise _refused("visitor_request_limit_replenish", replenish, "seconds above 0")
-        self._check_base_url()
+        self._check_range("message_delay_minimum", 0, None, "seconds")
+        self._check_range("manager_interval", _MIN_KEEPALIVE, None, "seconds")
+        for name in _REPLENISHED:
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise _refused(name, value, "seconds above 0")
+        if self.visitor_limits not in ("node", "shared"):
+            raise _refused("visitor_limits", self.visitor_limits, "node or shared")
+        self._check_base_url("base_url")
+        self._check_base_url("upstream_base_url")
+        if self.upstream_base_url and (not self.base_url or self.upstream_base_url == self.base_url):
+            raise _refused("upstream_base_url", self.upstream_base_url, "another server than base_url, which is needed")
         for topic in self.disallowed_topics:
             if not is_topic_name(topic):
                 raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
@@ -107,23 +169,29 @@ class NotifyConfig:
         """Messages per visitor and day, derived from the request limit if not set."""
         return self.visitor_message_daily_limit or int(86_400 / self.visitor_request_limit_replenish)
 
+    @property
+    def takes_files(self) -> bool:
+        """Whether bodies may become files."""
+        return self.attachments and bool(self.base_url)
+
     def _check_range(self, name: str, low: float, high: float | None, unit: str = "") -> None:
         value = getattr(self, name)
         if not math.isfinite(value) or value < low or (high is not None and value > high):
             accepted = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
             raise _refused(name, value, f"{accepted} {unit}".rstrip())
 
-    def _check_base_url(self) -> None:
-        if not self.base_url:
+    def _check_base_url(self, name: str) -> None:
+        url = getattr(self, name)
+        if not url:
             return
         accepted = "an http:// or https:// URL without a path, such as https://push.example.net"
         try:
-            parts = urlsplit(self.base_url)
+            parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError as exc:
-            raise _refused("base_url", self.base_url, accepted) from exc
+            raise _refused(name, url, accepted) from exc
         if not usable or parts.path or parts.query or parts.fragment:
-            raise _refused("base_url", self.base_url, accepted)
+            raise _refused(name, url, accepted)
 
 
 def _refused(name: str, value: object, accepted: str) -> ConfigError:

@@ -201,6 +201,10 @@ class Hub:
         """Topics that this process receives from the engine at this moment."""
         return len(self._channels)
 
+    def is_followed(self, topic: str) -> bool:
+        """Whether this process receives a topic at this moment."""
+        return topic in self._channels
+
     def check_room(self, topics: tuple[str, ...]) -> None:
         """Raise ``NotifyError`` 42904 if these topics are more than may be followed beside the others."""
         fresh = sum(topic not in self._channels for topic in topics)

@@ -1,4 +1,4 @@
-"""What visitors have used: requests, messages of the day, open streams (section 8.3).
+"""What visitors have used: requests, messages and bytes of the day, open streams and more (section 8.3).
 
 ``LocalLedger`` counts for one process, ``SharedLedger`` for all worker processes of a server. Both are bounded:
 beyond their size the visitor idle for longest is forgotten.
@@ -10,22 +10,39 @@ import struct
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
 MAX_VISITORS: Final = 100_000
 
 
+class Bucket(IntEnum):
+    """What is granted in a burst, and then again bit by bit."""
+
+    REQUESTS = 0
+    EMAILS = 1
+    TOPICS = 2
+
+
 class Ledger(ABC):
     """Counts what each visitor uses; a visitor is a text key."""
 
     @abstractmethod
-    def take_request(self, key: str, *, burst: int, replenish: float) -> bool:
-        """Spend one request of a bucket of ``burst`` that gets one back each ``replenish`` seconds, if one is left."""
+    def take(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> bool:
+        """Spend one of a bucket of ``burst`` that gets one back each ``replenish`` seconds, if one is left."""
 
     @abstractmethod
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
         """Spend one of ``limit`` messages of a day (any number that changes with the day), if one is left."""
+
+    @abstractmethod
+    def take_bytes(self, key: str, count: int, *, day: int, limit: int) -> bool:
+        """Spend so many of ``limit`` bytes of a day, if they are left."""
+
+    @abstractmethod
+    def bytes_spent(self, key: str, *, day: int) -> int:
+        """How many bytes of that day are spent."""
 
     @abstractmethod
     def open_stream(self, key: str, *, limit: int) -> bool:
@@ -53,11 +70,26 @@ def _refilled(refilled_at: float, now: float, burst: int, replenish: float) -> f
 
 
 class _Record:
-    __slots__ = ("day", "messages", "refilled_at", "streams")
+    __slots__ = ("day", "messages", "refilled_at", "size", "streams")
 
     def __init__(self) -> None:
-        self.refilled_at = 0.0
-        self.day = self.messages = self.streams = 0
+        self.refilled_at = [0.0] * len(Bucket)
+        self.day = self.messages = self.size = self.streams = 0
+
+    def turn_to(self, day: int) -> None:
+        """What is counted by the day starts again with each."""
+        if self.day != day:
+            self.day, self.messages, self.size = day, 0, 0
+
+
+class _Entry(_Record):
+    """What a slot of the shared table holds."""
+
+    __slots__ = ("identity", "seen")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.identity, self.seen = 0, 0.0
 
 
 class LocalLedger(Ledger):
@@ -70,22 +102,41 @@ class LocalLedger(Ledger):
     def __len__(self) -> int:
         return len(self._records)
 
-    def take_request(self, key: str, *, burst: int, replenish: float) -> bool:
+    def take(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> bool:
         record = self._record(key)
-        refilled_at = _refilled(record.refilled_at, time.monotonic(), burst, replenish)
+        refilled_at = _refilled(record.refilled_at[bucket], time.monotonic(), burst, replenish)
         if refilled_at is None:
             return False
-        record.refilled_at = refilled_at
+        record.refilled_at[bucket] = refilled_at
         return True
 
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
         record = self._record(key)
-        if record.day != day:
-            record.day, record.messages = day, 0
+        record.turn_to(day)
         if record.messages >= limit:
             return False
         record.messages += 1
         return True
+
+    def take_bytes(self, key: str, count: int, *, day: int, limit: int) -> bool:
+        record = self._record(key)
+        record.turn_to(day)
+        if record.size + count > limit:
+            return False
+        record.size += count
+        return True
+
+    def bytes_spent(self, key: str, *, day: int) -> int:
+        record = self._record(key)
+        record.turn_to(day)
+        return record.size
+
+    def set(self, key: str, refilled_at: list[float], day: int, messages: int, size: int) -> None:
+        """What somebody else knows better: when each bucket is full again, and what is counted by the day."""
+        record = self._record(key)
+        record.refilled_at = refilled_at
+        if day >= record.day:
+            record.day, record.messages, record.size = day, messages, size
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         record = self._record(key)
@@ -118,8 +169,8 @@ class LocalLedger(Ledger):
             self._records.move_to_end(key)
 
 
-# hash of the key, time of the last look, when the bucket is full again, day, messages of that day
-_SLOT: Final = struct.Struct("=QddII")
+# hash of the key, time of the last look, when each bucket is full again, day, messages of that day, bytes of that day
+_SLOT: Final = struct.Struct(f"=Qd{len(Bucket)}dIIQ")
 _STREAMS: Final = struct.Struct("=H")
 _SLOTS: Final = 65_536
 _PROBES: Final = 8
@@ -157,22 +208,38 @@ class SharedLedger(Ledger):
         with memoryview(self._table) as table, table[: _SLOT.size * _SLOTS].cast("Q") as words:
             return _SLOTS - words[:: _SLOT.size // 8].tolist().count(0)
 
-    def take_request(self, key: str, *, burst: int, replenish: float) -> bool:
-        slot, (identity, _, refilled_at, day, messages) = self._find(key)
+    def take(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> bool:
+        slot, entry = self._find(key)
         now = time.monotonic()  # one clock for all processes of a machine
-        next_refill = _refilled(refilled_at, now, burst, replenish)
+        next_refill = _refilled(entry.refilled_at[bucket], now, burst, replenish)
         if next_refill is None:
             return False
-        self._write(slot, identity, now, next_refill, day, messages)
+        entry.refilled_at[bucket] = next_refill
+        self._write(slot, entry)
         return True
 
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
-        slot, (identity, _, refilled_at, known_day, messages) = self._find(key)
-        messages = messages if known_day == day else 0
-        if messages >= limit:
+        slot, entry = self._find(key)
+        entry.turn_to(day)
+        if entry.messages >= limit:
             return False
-        self._write(slot, identity, time.monotonic(), refilled_at, day, messages + 1)
+        entry.messages += 1
+        self._write(slot, entry)
         return True
+
+    def take_bytes(self, key: str, count: int, *, day: int, limit: int) -> bool:
+        slot, entry = self._find(key)
+        entry.turn_to(day)
+        if entry.size + count > limit:
+            return False
+        entry.size += count
+        self._write(slot, entry)
+        return True
+
+    def bytes_spent(self, key: str, *, day: int) -> int:
+        _, entry = self._find(key)
+        entry.turn_to(day)
+        return entry.size
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         slot, _ = self._find(key)
@@ -189,29 +256,42 @@ class SharedLedger(Ledger):
 
     # -- the table
 
-    def _find(self, key: str) -> tuple[int, tuple[int, float, float, int, int]]:
+    def _find(self, key: str) -> tuple[int, _Entry]:
         """The slot of a visitor; a free one, or that of the longest idle neighbour, for a new visitor."""
         identity = int.from_bytes(hashlib.blake2s(key.encode(), digest_size=8).digest()) or 1
         oldest, oldest_slot = float("inf"), -1
         for probe in range(_PROBES):
             slot = (identity + probe) % _SLOTS
             record = self._read(slot)
-            if record[0] == identity:
+            if record.identity == identity:
                 return slot, record
-            if record[1] < oldest and not any(self._streams(slot)):
-                oldest, oldest_slot = record[1], slot
+            if record.seen < oldest and not any(self._streams(slot)):
+                oldest, oldest_slot = record.seen, slot
         if oldest_slot < 0:  # all neighbours have streams open: share a slot rather than go uncounted
             oldest_slot = identity % _SLOTS
             return oldest_slot, self._read(oldest_slot)
-        self._write(oldest_slot, identity, time.monotonic(), 0.0, 0, 0)
-        return oldest_slot, (identity, 0.0, 0.0, 0, 0)
+        entry = _Entry()
+        entry.identity = identity
+        self._write(oldest_slot, entry)
+        return oldest_slot, entry
 
-    def _read(self, slot: int) -> tuple[int, float, float, int, int]:
-        record: tuple[int, float, float, int, int] = _SLOT.unpack_from(self._table, slot * _SLOT.size)
-        return record
+    def _read(self, slot: int) -> _Entry:
+        entry = _Entry()
+        entry.identity, entry.seen, *rest = _SLOT.unpack_from(self._table, slot * _SLOT.size)
+        *entry.refilled_at, entry.day, entry.messages, entry.size = rest
+        return entry
 
-    def _write(self, slot: int, identity: int, seen: float, refilled_at: float, day: int, messages: int) -> None:
-        _SLOT.pack_into(self._table, slot * _SLOT.size, identity, seen, refilled_at, day, messages)
+    def _write(self, slot: int, entry: _Entry) -> None:
+        _SLOT.pack_into(
+            self._table,
+            slot * _SLOT.size,
+            entry.identity,
+            time.monotonic(),
+            *entry.refilled_at,
+            entry.day,
+            entry.messages,
+            entry.size,
+        )
 
     def _streams(self, slot: int) -> list[int]:
         """Open streams of the visitor in a slot, worker by worker."""

@@ -156,20 +156,67 @@ def read_options(
     )
 
 
-def compose(topic: str, chosen: PublishOptions, body: bytes, *, config: NotifyConfig, now_ms: int) -> Publication:
+def wants_file(chosen: PublishOptions) -> bool:
+    """Whether the body is a file, whatever is in it (section 4.5, row 4)."""
+    return bool(chosen.filename) and _takes_file(chosen)
+
+
+def is_file(chosen: PublishOptions, head: bytes, limit: int) -> bool:
+    """Whether the body is a file because of what is in it: long or binary (section 4.5, row 7).
+
+    Args:
+        head: all of it, or the first ``limit`` bytes.
+    """
+    if not _takes_file(chosen) or chosen.template:
+        return False
+    if len(head) >= limit:
+        return True
+    try:
+        head.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _takes_file(chosen: PublishOptions) -> bool:
+    return not (chosen.poll_id or chosen.unified_push or chosen.attach)
+
+
+def file_expires(chosen: PublishOptions, config: NotifyConfig, now_ms: int) -> int | None:
+    """When the message expires, unix seconds, and its file with it; ``None`` if it is not kept.
+
+    Raises:
+        NotifyError: 40015, the file would be gone before its message is delivered.
+    """
+    if chosen.deliver_at is not None and chosen.deliver_at > now_ms + config.attachment_expiry_duration * 1000:
+        raise Refusal.ATTACHMENT_EXPIRES_FIRST.error()
+    due_ms = now_ms if chosen.deliver_at is None else chosen.deliver_at
+    return due_ms // 1000 + int(config.cache_duration) if chosen.durable else None
+
+
+def compose(
+    topic: str,
+    chosen: PublishOptions,
+    body: bytes,
+    *,
+    config: NotifyConfig,
+    now_ms: int,
+    uploaded: Attachment | None = None,
+) -> Publication:
     """Make the notification out of checked options and the body (section 4.5).
 
     Args:
         body: the request's body. What follows the first ``message_size_limit`` bytes does not matter.
         now_ms: unix milliseconds.
+        uploaded: the file that the body was; ``body`` does not count then.
 
     Raises:
         NotifyError: 40011, 40014, 40045, 40047.
     """
     if chosen.poll_id:
         return _poll_request(topic, chosen.poll_id, now_ms)
-    attachment = _attachment(chosen)
-    message, encoding = _content(chosen, body, attachment, config.message_size_limit)
+    attachment = uploaded or _attachment(chosen)
+    message, encoding = _content(chosen, b"" if uploaded else body, attachment, config.message_size_limit)
     # an id says when to look for its message: a delayed one will be found at the time of its delivery
     due_ms = now_ms if chosen.deliver_at is None else chosen.deliver_at
     time = due_ms // 1000
@@ -292,7 +339,7 @@ def _deliver_at(delay: str, durable: bool, config: NotifyConfig, now_ms: int) ->
         return None
     if not durable:
         raise Refusal.DELAY_WITHOUT_CACHE.error()
-    return parse_delay(delay, now_ms=now_ms, limit=config.message_delay_limit)
+    return parse_delay(delay, now_ms=now_ms, limit=config.message_delay_limit, least=config.message_delay_minimum)
 
 
 def _actions(text: str) -> tuple[Action, ...]:

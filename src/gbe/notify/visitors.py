@@ -7,7 +7,7 @@ from typing import Final
 
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
-from gbe.notify.ledger import Ledger, LocalLedger
+from gbe.notify.ledger import Bucket, Ledger, LocalLedger
 
 _DAY: Final = 86_400
 
@@ -32,12 +32,36 @@ class Visitor:
     def take_request(self) -> None:
         """Spend one request. Raises ``NotifyError`` 42901."""
         config = self._config
-        if not self.exempt and not self._ledger.take_request(
+        if not self.exempt and not self._ledger.take(
             self.key,
+            Bucket.REQUESTS,
             burst=config.visitor_request_limit_burst,
             replenish=config.visitor_request_limit_replenish,
         ):
             raise Refusal.TOO_MANY_REQUESTS.error()
+
+    def take_email(self) -> None:
+        """Spend one e-mail. Raises ``NotifyError`` 42902."""
+        burst, replenish = self._config.visitor_email_limit_burst, self._config.visitor_email_limit_replenish
+        if not self._ledger.take(self.key, Bucket.EMAILS, burst=burst, replenish=replenish):
+            raise Refusal.TOO_MANY_EMAILS.error()
+
+    def take_topic(self) -> None:
+        """Spend one topic that was not in use. Raises ``NotifyError`` 42911."""
+        config = self._config
+        burst, replenish = config.visitor_topic_creation_limit_burst, config.visitor_topic_creation_limit_replenish
+        if not self.exempt and not self._ledger.take(self.key, Bucket.TOPICS, burst=burst, replenish=replenish):
+            raise Refusal.TOO_MANY_NEW_TOPICS.error()
+
+    def take_bandwidth(self, count: int, now_ms: int) -> bool:
+        """Spend so many bytes of the day (UTC) of ``now_ms``, unix milliseconds, if they are left."""
+        limit = self._config.visitor_attachment_daily_bandwidth_limit
+        return self._ledger.take_bytes(self.key, count, day=now_ms // 1000 // _DAY, limit=limit)
+
+    def bandwidth_left(self, now_ms: int) -> int:
+        """Bytes of that day that are left."""
+        spent = self._ledger.bytes_spent(self.key, day=now_ms // 1000 // _DAY)
+        return max(0, self._config.visitor_attachment_daily_bandwidth_limit - spent)
 
     def take_message(self, now_ms: int) -> None:
         """Spend one message of the day (UTC) of ``now_ms``, unix milliseconds. Raises ``NotifyError`` 42908."""
@@ -85,6 +109,10 @@ class Visitors:
         if self._config.behind_proxy:
             address = self._forwarded(headers) or address
         return self._visitor(address)
+
+    def known(self, key: str) -> Visitor:
+        """The visitor of a key that somebody kept: who uploaded a file, for instance."""
+        return Visitor(key, exempt=False, config=self._config, ledger=self._ledger)
 
     def _identify(self, address: str) -> Visitor:
         """The network that makes a visitor, and whether it is exempt."""

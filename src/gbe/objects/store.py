@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import IO, Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 import obstore
@@ -41,6 +41,8 @@ T = TypeVar("T")
 _THREADS: Final = 16  # requests under way at a time; S3 takes tens of milliseconds for each
 _PAGE: Final = 1000
 _RETRIES: Final = 4
+_PART: Final = 5 * 1024 * 1024  # the smallest that S3 takes
+_CHUNK: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,35 @@ class ObjectStore:
             ObjectTooLargeError: somebody wrote one that is over ``config.max_object_size``.
         """
         return await self._run("get", check_name(name), lambda: self._get(name))
+
+    async def put_file(self, name: str, file: IO[bytes]) -> None:
+        """As ``put``, for what is too large for memory: ``file`` is read from its beginning, part by part.
+
+        How large it may be is its caller's affair.
+
+        Raises:
+            ObjectUnavailableError: it may have been written; repeating it is safe.
+        """
+        await self._run("put", check_name(name), lambda: self._put_file(name, file))
+
+    def _put_file(self, name: str, file: IO[bytes]) -> None:
+        file.seek(0)
+        obstore.put(self._store, name, file, chunk_size=_PART, max_concurrency=2)
+        if self._folder is not None:
+            _sync(self._folder, name)
+
+    async def chunks(self, name: str) -> AsyncIterator[bytes]:
+        """The object's bytes, part by part, as they are asked for.
+
+        Raises:
+            ObjectNotFoundError: there is none of that name.
+            ObjectUnavailableError: also in the middle.
+        """
+        parts = await self._run(
+            "get", check_name(name), lambda: iter(obstore.get(self._store, name).stream(min_chunk_size=_CHUNK))
+        )
+        while (part := await self._run("get", name, lambda: next(parts, None))) is not None:
+            yield bytes(part)
 
     def _get(self, name: str) -> bytes:
         result = obstore.get(self._store, name)

@@ -489,6 +489,31 @@ class Transport(ABC):
         """
 
     @abstractmethod
+    async def waiting(self, subject: str, *, limit: int = 1000) -> list[Envelope]:
+        """Up to ``limit`` messages of one subject whose ``deliver_at`` has not come; in no promised order.
+
+        Fewer, if they are large: about 16 MiB of payload at most. One whose time comes meanwhile may be among them, or
+        be delivered already.
+
+        Raises:
+            StreamNotFoundError: no stream stores this subject.
+            TransportUnavailableError: the engine did not answer in time.
+        """
+
+    @abstractmethod
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        """Take back a message whose ``deliver_at`` has not come: it is never delivered.
+
+        Returns whether it was still waiting; if not, it is delivered, or was never published. Its id stays known to
+        the de-duplication: do not publish it again.
+
+        Raises:
+            InvalidEnvelopeError: the id is no ULID.
+            StreamNotFoundError: no stream stores this subject.
+            TransportUnavailableError: no answer in time; it may have been taken back.
+        """
+
+    @abstractmethod
     def consume(self, pattern: str, group: str, options: ConsumeOptions | None = None) -> Consumption:
         """Join a group of competing consumers: each message goes to one member of the group.
 
@@ -643,8 +668,8 @@ class Transport(ABC):
         check_subject(subject)
         if len(payload) > self.max_payload_size:
             raise PayloadTooLargeError(len(payload), self.max_payload_size)
-        if id is not None and not is_ulid(id):
-            raise InvalidEnvelopeError(f"a message id is a ULID (26 characters): {id[:40]!r}")
+        if id is not None:
+            check_message_id(id)
         if idempotency_key is not None:
             check_idempotency_key(idempotency_key)
         if traceparent is not None:
@@ -665,6 +690,13 @@ def check_idempotency_key(key: str) -> str:
             f"an idempotency key is 1 to {MAX_IDEMPOTENCY_KEY_BYTES} printable ASCII characters: {key[:40]!r}"
         )
     return key
+
+
+def check_message_id(message_id: str) -> str:
+    """Return ``message_id`` if it is one; raise ``InvalidEnvelopeError`` otherwise."""
+    if not is_ulid(message_id):
+        raise InvalidEnvelopeError(f"a message id is a ULID (26 characters): {message_id[:40]!r}")
+    return message_id
 
 
 def check_group(group: str) -> str:

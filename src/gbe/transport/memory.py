@@ -35,6 +35,7 @@ from gbe.transport.base import (
     Transport,
     UpTo,
     check_group,
+    check_message_id,
 )
 from gbe.transport.memory_engine import ExpiringDelivery, Group, Hold, MemoryEngine
 from gbe.transport.memory_log import Cursor, MemoryLog, Waiter
@@ -101,6 +102,17 @@ class MemoryTransport(Transport):
             self._log.publish_volatile(envelope)
         await asyncio.sleep(0)  # a loop that only publishes must let others run
         return id
+
+    async def waiting(self, subject: str, *, limit: int = 1000) -> list[Envelope]:
+        check_subject(subject)
+        self._check_open()
+        return self._log.waiting(subject)[:limit]
+
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        check_subject(subject)
+        check_message_id(message_id)
+        self._check_open()
+        return self._log.withdraw(subject, message_id)
 
     # -- consume, tail, read
 

@@ -109,6 +109,7 @@ class MemoryLog:
         self.clock = clock
         self._streams: dict[str, Stream] = {}
         self._waiters: set[Waiter] = set()
+        self._delayed: dict[str, dict[str, Envelope]] = {}  # by subject, then by id
         self._next_sequence = 1
         self._last_ms = 0
         self._due: list[tuple[float, int, Timer]] = []
@@ -193,6 +194,7 @@ class MemoryLog:
         stream.remember(keys, envelope.id, now)
         wait_ms = 0 if deliver_at is None else deliver_at - self.clock.now_ms()
         if wait_ms > 0:
+            self._delayed.setdefault(envelope.subject, {})[envelope.id] = envelope
             self.call_at(now + wait_ms / 1000, lambda: self._deliver(stream, envelope, deliver_at or 0))
         else:
             self._store(stream, envelope)
@@ -203,8 +205,22 @@ class MemoryLog:
         early_ms = deliver_at - self.clock.now_ms()
         if early_ms > 0:
             self.call_at(self.clock.monotonic() + early_ms / 1000, lambda: self._deliver(stream, envelope, deliver_at))
-        else:
+        elif self.withdraw(envelope.subject, envelope.id):
             self._store(stream, envelope)
+
+    def waiting(self, subject: str) -> list[Envelope]:
+        """See ``Transport.waiting``."""
+        self.stream_of(subject)
+        return list(self._delayed.get(subject, {}).values())
+
+    def withdraw(self, subject: str, message_id: str) -> bool:
+        """See ``Transport.withdraw``; whoever takes a message from there has it alone."""
+        self.stream_of(subject)
+        ids = self._delayed.get(subject, {})
+        found = ids.pop(message_id, None) is not None
+        if found and not ids:
+            del self._delayed[subject]
+        return found
 
     def _store(self, stream: Stream, envelope: Envelope) -> None:
         self._last_ms = max(self._last_ms, self.clock.now_ms())  # a clock that steps back must not disorder a stream

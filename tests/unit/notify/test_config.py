@@ -38,6 +38,18 @@ def test_the_daily_limit_is_derived_from_the_request_limit() -> None:
         ("global_topic_limit", 0),
         ("subscriber_queue_bytes", 0),
         ("subscriber_queue_messages", 0),
+        ("message_delay_minimum", -1.0),
+        ("attachment_file_size_limit", 0),
+        ("attachment_total_size_limit", 0),
+        ("attachment_expiry_duration", 0.0),
+        ("visitor_attachment_total_size_limit", 0),
+        ("visitor_attachment_daily_bandwidth_limit", 0),
+        ("visitor_email_limit_burst", 0),
+        ("visitor_topic_creation_limit_replenish", float("inf")),
+        ("visitor_limits", "everywhere"),
+        ("manager_interval", 4.0),
+        ("upstream_base_url", "https://ntfy.sh/"),
+        ("upstream_base_url", "https://ntfy.sh"),
     ],
 )
 def test_a_bad_value_is_named_with_what_is_accepted(key: str, value: object) -> None:

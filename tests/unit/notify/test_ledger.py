@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbe.notify.ledger import Ledger, LocalLedger, SharedLedger
+from gbe.notify.ledger import Bucket, Ledger, LocalLedger, SharedLedger
 
 Make = Callable[[], Ledger]
 HOUR = 3600.0  # so slow a refill that none falls into a test
@@ -31,15 +31,15 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
 def test_a_bucket_has_as_many_requests_as_its_burst(make: Make) -> None:
     """The one after the last is refused, and costs nothing."""
     ledger = make()
-    granted = [ledger.take_request("a", burst=3, replenish=HOUR) for _ in range(5)]
+    granted = [ledger.take("a", Bucket.REQUESTS, burst=3, replenish=HOUR) for _ in range(5)]
     assert granted == [True, True, True, False, False]
 
 
 def test_visitors_do_not_share_a_bucket(make: Make) -> None:
     ledger = make()
-    assert ledger.take_request("a", burst=1, replenish=HOUR)
-    assert ledger.take_request("b", burst=1, replenish=HOUR)
-    assert not ledger.take_request("a", burst=1, replenish=HOUR)
+    assert ledger.take("a", Bucket.REQUESTS, burst=1, replenish=HOUR)
+    assert ledger.take("b", Bucket.REQUESTS, burst=1, replenish=HOUR)
+    assert not ledger.take("a", Bucket.REQUESTS, burst=1, replenish=HOUR)
 
 
 def test_a_new_day_brings_new_messages(make: Make) -> None:
@@ -73,7 +73,7 @@ def test_both_kinds_decide_alike(steps: list[tuple[str, str]]) -> None:
 
 def apply(ledger: Ledger, key: str, step: str) -> bool:
     if step == "request":
-        return ledger.take_request(key, burst=4, replenish=HOUR)
+        return ledger.take(key, Bucket.REQUESTS, burst=4, replenish=HOUR)
     if step == "message":
         return ledger.take_message(key, day=7, limit=4)
     if step == "open":
@@ -100,9 +100,9 @@ def table(tmp_path: Path) -> Path:
 def test_workers_count_together(table: Path) -> None:
     """A visitor whose requests meet different workers has one bucket all the same."""
     first, second = (SharedLedger(table, worker=number, workers=2) for number in range(2))
-    assert first.take_request("a", burst=2, replenish=HOUR)
-    assert second.take_request("a", burst=2, replenish=HOUR)
-    assert not first.take_request("a", burst=2, replenish=HOUR)
+    assert first.take("a", Bucket.REQUESTS, burst=2, replenish=HOUR)
+    assert second.take("a", Bucket.REQUESTS, burst=2, replenish=HOUR)
+    assert not first.take("a", Bucket.REQUESTS, burst=2, replenish=HOUR)
     assert first.open_stream("a", limit=2)
     assert second.open_stream("a", limit=2)
     assert not first.open_stream("a", limit=2)
@@ -123,16 +123,18 @@ def test_the_streams_of_a_dead_worker_are_struck_out(table: Path) -> None:
 def test_the_local_ledger_forgets_who_was_idle_for_longest() -> None:
     ledger = LocalLedger(size=2)
     for key in ("a", "b", "c"):
-        assert ledger.take_request(key, burst=1, replenish=HOUR)
+        assert ledger.take(key, Bucket.REQUESTS, burst=1, replenish=HOUR)
     assert len(ledger) == 2
-    assert not ledger.take_request("c", burst=1, replenish=HOUR)
-    assert ledger.take_request("a", burst=1, replenish=HOUR), "the oldest begins anew"
+    assert not ledger.take("c", Bucket.REQUESTS, burst=1, replenish=HOUR)
+    assert ledger.take("a", Bucket.REQUESTS, burst=1, replenish=HOUR), "the oldest begins anew"
 
 
 def test_more_visitors_than_neighbouring_slots_still_find_a_place(table: Path) -> None:
     """The table is bounded; crowding it loses counts, never the server."""
     ledger = SharedLedger(table, worker=0, workers=2)
     for number in range(2000):
-        assert ledger.take_request(f"visitor {number}", burst=1, replenish=HOUR)
-    refused = sum(not ledger.take_request(f"visitor {number}", burst=1, replenish=HOUR) for number in range(2000))
+        assert ledger.take(f"visitor {number}", Bucket.REQUESTS, burst=1, replenish=HOUR)
+    refused = sum(
+        not ledger.take(f"visitor {number}", Bucket.REQUESTS, burst=1, replenish=HOUR) for number in range(2000)
+    )
     assert refused > 1900

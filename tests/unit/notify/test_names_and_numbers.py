@@ -2,6 +2,7 @@
 
 import contextlib
 import string
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gbe.errors import NotifyError
 from gbe.notify.delay import parse_delay
+from gbe.notify.delay_words import parse_words
 from gbe.notify.durations import parse_duration_ms
 from gbe.notify.priority import parse_priority
 from gbe.notify.since import AfterMessage, FromTime, Replay, Since, parse_since
@@ -171,10 +173,64 @@ def test_delays(written: str, ahead: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("10am", "Thu 2026-11-26 10:00"),
+        ("9 am", "Fri 2026-11-27 09:00"),
+        ("9:30", "Fri 2026-11-27 09:30"),
+        ("at 9:30:", None),
+        ("9:31", "Thu 2026-11-26 09:31"),
+        ("noon", "Thu 2026-11-26 12:00"),
+        ("midnight", "Fri 2026-11-27 00:00"),
+        ("12am", "Fri 2026-11-27 00:00"),
+        ("12pm", "Thu 2026-11-26 12:00"),
+        ("today, 5pm", "Thu 2026-11-26 17:00"),
+        ("today 8am", "Thu 2026-11-26 08:00"),
+        ("tomorrow", "Fri 2026-11-27 09:30"),
+        ("Tomorrow, 3pm", "Fri 2026-11-27 15:00"),
+        ("3pm tomorrow", "Fri 2026-11-27 15:00"),
+        ("tomorrow at 15:15", "Fri 2026-11-27 15:15"),
+        ("Monday, 10:30pm", "Mon 2026-11-30 22:30"),
+        ("on mon 10pm", "Mon 2026-11-30 22:00"),
+        ("thursday, 10am", "Thu 2026-11-26 10:00"),
+        ("thursday, 9am", "Thu 2026-12-03 09:00"),
+        ("next friday", "Fri 2026-11-27 09:30"),
+        ("25:00", None),
+        ("3:60", None),
+        ("0pm", None),
+        ("tomorrow yesterday", None),
+        ("7", None),
+    ],
+)
+def test_delays_in_english(written: str, expected: str | None) -> None:
+    """By the clock of this machine; a time of day that is past means tomorrow, a weekday the next one."""
+    now = datetime(2026, 11, 26, 9, 30)  # noqa: DTZ001 - as clocks on the wall show it
+    moment = parse_words(written, now)
+    assert (moment and f"{moment:%a %Y-%m-%d %H:%M}") == expected
+
+
+@pytest.mark.parametrize(("written", "ahead"), [("in 2 hours", 7200), ("In an hour", 3600), ("in 30 min", 1800)])
+def test_delays_with_a_preposition(written: str, ahead: int) -> None:
+    assert parse_delay(written, now_ms=NOW_MS, limit=259_200.0) == NOW_MS + ahead * 1000
+
+
+def test_a_delay_in_english_is_a_moment_of_this_machines_clock() -> None:
+    now = datetime.fromtimestamp(NOW_MS / 1000)  # noqa: DTZ006
+    due = parse_delay("tomorrow, 3pm", now_ms=NOW_MS, limit=259_200.0)
+    expected = (now + timedelta(days=1)).replace(hour=15, minute=0, second=0, microsecond=0)
+    assert datetime.fromtimestamp(due / 1000) == expected  # noqa: DTZ006
+
+
+@pytest.mark.parametrize(
     ("written", "code"),
     [
         ("soon", 40004),
-        ("tomorrow, 3pm", 40004),
+        ("tomorrow, 25:00", 40004),
+        ("13pm", 40004),
+        ("3", 40005),
+        ("someday, 3pm", 40004),
+        ("in 3 fortnights", 40004),
+        ("tomorrow " * 10, 40004),
         ("1w", 40004),
         ("-5", 40004),
         ("9s", 40005),
@@ -199,7 +255,7 @@ def test_without_a_limit_every_delay_is_too_large() -> None:
     assert code_of(caught) == 40006
 
 
-_near_misses = st.text(string.digits + ".-+ hmsdnuµayALlate", max_size=40) | st.text(max_size=40)
+_near_misses = st.text(string.digits + ".-+ :,hmsdnuµayALlateoprwi", max_size=40) | st.text(max_size=40)
 
 
 @given(_near_misses)

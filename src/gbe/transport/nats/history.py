@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from nats.aio.msg import Msg
 
+from gbe.envelope import Envelope
 from gbe.errors import MessageNotFoundError, TransportUnavailableError
 from gbe.ids import ulid_time_ms
 from gbe.transport.base import (
@@ -153,6 +154,22 @@ class History:
     ) -> tuple[list[Msg], dict[str, Any] | None]:
         """One page of a pattern in a stream, and where to go on, or ``None`` if there is no more."""
         return await self._page(stream, pattern, begin, size)
+
+    async def waiting(self, stream: str, subject: str, limit: int) -> list[Envelope]:
+        """See ``Transport.waiting``: the longest waiting first."""
+        found: list[Envelope] = []
+        begin: dict[str, Any] | None = {"seq": 1}
+        size = 0
+        while begin is not None and len(found) < limit and size < 2 * PAGE_BYTES:
+            page, begin = await self._page(stream, wire.scheduled(subject, "*"), begin, min(PAGE, limit - len(found)))
+            for msg in page:
+                headers = msg.headers or {}
+                if wire.SCHEDULE not in headers:  # a marker of somebody who withdraws
+                    continue
+                place = int(headers[wire.SEQUENCE])
+                size += len(msg.data)
+                found.append(wire.envelope_of(subject, msg.data, headers, place, wire.stored_ms(headers)))
+        return found
 
     async def locate(self, subject: str, message_id: str) -> Position | None:
         """See ``Transport.locate``."""

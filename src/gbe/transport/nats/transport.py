@@ -30,6 +30,7 @@ from gbe.transport.base import (
     Tail,
     Transport,
     check_group,
+    check_message_id,
     check_stream,
 )
 from gbe.transport.nats import wire
@@ -157,7 +158,7 @@ class NatsTransport(Transport):
         stream = self._streams.known(subject) or await self._stream_of(subject, seconds)
         headers = wire.header_lines(envelope, idempotency_key)
         if deliver_at is not None:
-            target = f"{wire.SCHEDULED}.{subject}.{id}"
+            target = wire.scheduled(subject, id)
             headers += (
                 f"Nats-Schedule: @at {rfc3339(deliver_at)}\r\nNats-Schedule-Target: {subject}\r\nNats-TTL: never\r\n"
             )
@@ -175,6 +176,36 @@ class NatsTransport(Transport):
             if stored is not None:
                 return stored.envelope.id
         return id
+
+    async def waiting(self, subject: str, *, limit: int = 1000) -> list[Envelope]:
+        check_subject(subject)
+        self._check_open()
+        stream = await self._stream_of(subject, self._config.request_timeout)
+        return await self._history.waiting(stream, subject, limit)
+
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        check_subject(subject)
+        target = wire.scheduled(subject, check_message_id(message_id))
+        self._check_open()
+        stream = await self._stream_of(subject, self._config.request_timeout)
+        with translated(f"withdraw from {subject}"):
+            data = await self._connection.api(f"STREAM.PURGE.{stream}", {"filter": target})
+        if not msgspec.json.decode(data, type=_Purged).purged:
+            return False
+        await self._pass(subject)
+        return await self._history.locate(subject, message_id) is None
+
+    async def _pass(self, subject: str) -> None:
+        """Return when the stream has stored whatever it had taken in before.
+
+        A message whose time has come may be on its way from its waiting place to its subject while that place is
+        purged. What is published now is stored after it, so its confirmation says that the other one has arrived.
+        """
+        seconds = self._config.publish_timeout
+        marker = Envelope(new_ulid(), subject, time.time_ns() // 1_000_000, b"")
+        headers = f"{wire.header_lines(marker)}Nats-TTL: 1s\r\n"
+        target = wire.scheduled(subject, marker.id)
+        await self._publisher.publish(Publication(marker, target, headers, time.monotonic() + seconds), None)
 
     async def _restore(self, stream: str) -> None:
         """Make a stream anew that was deleted; best effort, since its caller has waited long enough."""

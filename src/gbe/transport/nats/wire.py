@@ -21,6 +21,7 @@ SEQUENCE: Final = "Nats-Sequence"
 LAST_SEQUENCE: Final = "Nats-Last-Sequence"
 ORIGINAL_SUBJECT: Final = "Nats-Subject"
 TIME_STAMP: Final = "Nats-Time-Stamp"
+SCHEDULE: Final = "Nats-Schedule"
 
 LIVE_PREFIX: Final = "gbe-live"
 STORED: Final = f"{LIVE_PREFIX}.s"
@@ -29,6 +30,11 @@ VOLATILE: Final = f"{LIVE_PREFIX}.v"
 """Where ``publish(durable=False)`` goes: ``gbe-live.v.{subject}``."""
 SCHEDULED: Final = "gbe-sched"
 """Where a message waits for ``deliver_at``: ``gbe-sched.{subject}.{id}``, in the stream of its subject."""
+
+
+def scheduled(subject: str, message_id: str) -> str:
+    """Where a message waits; ``*`` for the id stands for all of a subject."""
+    return f"{SCHEDULED}.{subject}.{message_id}"
 
 
 _TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error

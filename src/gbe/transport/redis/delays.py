@@ -14,7 +14,15 @@ from gbe.redis.protocol import Argument, ReplyError
 from gbe.transport.redis import keys
 from gbe.transport.redis.activity import Activity
 from gbe.transport.redis.limits import Limits, Stored
-from gbe.transport.redis.scripts import DELAY, DELAYS_DUE, DELIVER_DUE, PLAN_DELAY, REPLAN_DELAY
+from gbe.transport.redis.scripts import (
+    DELAY,
+    DELAYS_DUE,
+    DELIVER_DUE,
+    PLAN_DELAY,
+    REPLAN_DELAY,
+    SHOW_DELAYED,
+    WITHDRAW,
+)
 from gbe.transport.redis.streams import Stream, StreamRegistry
 
 logger = logging.getLogger(__name__)
@@ -24,6 +32,7 @@ _LOOK_EVERY: Final = 0.5
 _LOOK_AHEAD_MS: Final = 1_000
 _MOST_SUBJECTS: Final = 200
 _MOST_MESSAGES: Final = 100  # moved in one script
+_MOST_BYTES: Final = 16 * 1024 * 1024  # shown by one script
 
 
 class Delays:
@@ -82,6 +91,21 @@ class Delays:
         if due - self._client.now_ms() <= _LOOK_AHEAD_MS:
             self._plan(envelope.subject, due)
         return first.decode() or envelope.id
+
+    async def waiting(self, subject: str, limit: int) -> list[Envelope]:
+        """See ``Transport.waiting``: the soonest first."""
+        names = keys.keys_of(subject)
+        flat = await self._client.run(SHOW_DELAYED, [names.delayed, names.later], [limit, _MOST_BYTES])
+        return [
+            Envelope(id.decode(), subject, int(timestamp), payload, trace.decode() or None)
+            for id, timestamp, trace, payload in zip(*(flat[part::4] for part in range(4)), strict=True)
+        ]
+
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        """See ``Transport.withdraw``."""
+        names = keys.keys_of(subject)
+        taken: int = await self._client.run(WITHDRAW, [names.delayed, names.later], [message_id])
+        return taken > 0
 
     def _index(self, subject: str) -> tuple[bytes, bytes]:
         bucket = keys.keys_of(subject).bucket % _BUCKETS

@@ -147,6 +147,35 @@ return ''
 """
 )
 
+SHOW_DELAYED: Final[Script] = script(
+    """
+-- KEYS: delayed, later; ARGV: how many at most, bytes of payload at most
+-- returns: id, timestamp, traceparent, payload, id, … of the first that are due
+local found, size = {}, 0
+for _, id in ipairs(redis.call('ZRANGE', KEYS[1], 0, ARGV[1] - 1)) do
+    local packed = redis.call('HGET', KEYS[2], id)
+    if packed then
+        local message = cmsgpack.unpack(packed)
+        found[#found + 1] = id
+        for part = 1, 3 do found[#found + 1] = message[part] end
+        size = size + #message[3]
+        if size >= tonumber(ARGV[2]) then break end
+    end
+end
+return found
+""",
+    writes=False,
+)
+
+WITHDRAW: Final[Script] = script(
+    """
+-- KEYS: delayed, later; ARGV: id. Whether it was still waiting.
+redis.call('HDEL', KEYS[2], ARGV[1])
+return redis.call('ZREM', KEYS[1], ARGV[1])
+""",
+    without_room=True,
+)
+
 DELIVER_DUE: Final[Script] = script(
     _NOW
     + """

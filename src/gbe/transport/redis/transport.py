@@ -32,6 +32,7 @@ from gbe.transport.base import (
     Tail,
     Transport,
     check_group,
+    check_message_id,
 )
 from gbe.transport.redis import keys, wire
 from gbe.transport.redis.activity import Activity
@@ -174,6 +175,21 @@ class RedisTransport(Transport):
             place = await self._client.run(UNSTORED, [names.stream], [message], timeout=seconds)
             left = deadline - asyncio.get_running_loop().time()
             await self._client.call("SPUBLISH", channel, wire.placed(place, message), timeout=left)
+
+    async def waiting(self, subject: str, *, limit: int = 1000) -> list[Envelope]:
+        check_subject(subject)
+        self._check_open()
+        await self._stream_of(subject, self._config.request_timeout)
+        with translated(f"look at what waits on {subject}"):
+            return await self._delays.waiting(subject, limit)
+
+    async def withdraw(self, subject: str, message_id: str) -> bool:
+        check_subject(subject)
+        check_message_id(message_id)
+        self._check_open()
+        await self._stream_of(subject, self._config.request_timeout)
+        with translated(f"withdraw from {subject}"):
+            return await self._delays.withdraw(subject, message_id)
 
     # -- consume, tail, read
 
