@@ -27,6 +27,7 @@ from gbe.jobs.config import OrchestratorConfig
 from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
+from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
@@ -137,7 +138,9 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"api_token", "password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset(
+    {"api_token", "password", "token", "secret_access_key", "session_token"} | {"auth_users", "auth_tokens"}
+)
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -413,6 +416,25 @@ KEYS: Final[tuple[Key, ...]] = (
             "proxy_trusted_hosts": ("list", "Addresses and networks of proxies, skipped in that header."),
         },
     ),
+    *_section(
+        "notify",
+        AccessConfig,
+        {
+            "auth": ("boolean", "Whether there are users and access control; the lists below switch it on too."),
+            "auth_default_access": (
+                "text",
+                "What everybody may without an entry: `read-write`, `read-only`, `write-only` or `deny-all`.",
+            ),
+            "auth_users": ("list", "Users of the configuration: `NAME:BCRYPT-HASH:ROLE`."),
+            "auth_access": ("list", "What they may: `NAME:TOPIC-PATTERN:PERMISSION`; `everyone` for all callers."),
+            "auth_tokens": ("list", "Their access tokens: `NAME:TOKEN` or `NAME:TOKEN:LABEL`."),
+            "enable_login": ("boolean", "Whether the web app offers to log in."),
+            "require_login": ("boolean", "Whether it asks for a login first."),
+            "enable_signup": ("boolean", "Whether anybody may make an account."),
+            "enable_reservations": ("boolean", "Whether users may reserve topics."),
+            "reservation_limit": ("integer", "Topics that a user may reserve."),
+        },
+    ),
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
@@ -479,6 +501,7 @@ class Settings:
     redis: Mapping[str, Any]
     http: HttpConfig
     notify: NotifyConfig
+    access: AccessConfig
     state: StateConfig
     state_engine: str
     state_replicas: int
@@ -743,7 +766,9 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         embedded = EmbeddedConfig(**section("embedded"))
     except ConfigError as exc:
         raise ConfigError(f"embedded.{exc}") from exc
-    notify = NotifyConfig(**section("notify"))
+    notify_values = section("notify")
+    access = AccessConfig(**{each.name: notify_values.pop(each.name) for each in dataclasses.fields(AccessConfig)})
+    notify = NotifyConfig(**notify_values)
     nats = section("nats")
     NatsConfig(urls=("nats://127.0.0.1",), **nats)  # checks what does not depend on the servers
     redis = section("redis")
@@ -772,6 +797,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         redis=redis,
         http=HttpConfig(**section("http")),
         notify=notify,
+        access=access,
         state=StateConfig(**state),
         state_engine=state_engine,
         state_replicas=state_replicas,

@@ -21,6 +21,7 @@ from gbe.graph.definition import parse_definition
 from gbe.imports import imported
 from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
+from gbe.notify.access.access import Access
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
@@ -176,6 +177,25 @@ async def task_client(settings: Settings, transport: Transport) -> AsyncIterator
             yield client
         finally:
             await client.close()
+
+
+@asynccontextmanager
+async def open_access(settings: Settings, store: StateStore | None) -> AsyncIterator[Access | None]:
+    """Users and access control, on the state store that is open; ``None`` where everything is open to everybody.
+
+    Args:
+        store: ``None``: all lives in this process, users too.
+
+    Raises:
+        StateError: the store does not answer.
+    """
+    if not settings.access.is_on:
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        if store is None:
+            store = await stack.enter_async_context(state.open_memory(settings.state))
+        yield await stack.enter_async_context(Access(store, settings.namespace, settings.access))
 
 
 def indexer(settings: Settings, backend: Backend, on_letter: Callable[[str], None] = lambda _domain: None) -> Indexer:

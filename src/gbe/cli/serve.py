@@ -23,6 +23,7 @@ from gbe.connect import (
     ensure_streams,
     event_registry,
     job_client,
+    open_access,
     open_transport,
     schedule_client,
     streams_of,
@@ -154,6 +155,7 @@ async def _serve_http(
                 settings, tasks, on_letter=metrics.count_letter, on_outcome=metrics.count_letter_move
             )
         store = None if tasks is None else tasks.backend.state
+        access = await stack.enter_async_context(open_access(settings, store))
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -161,6 +163,7 @@ async def _serve_http(
             notify=settings.notify,
             exempt=await _exempt_networks(settings),
             ledger=ledger,
+            access=access,
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),

@@ -11,6 +11,7 @@ from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import NotifyError, TransportError
 from gbe.events.publisher import EventPublisher
+from gbe.http.account_routes import AccountRoutes
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
@@ -22,6 +23,7 @@ from gbe.http.asgi import (
     refuse,
     respond,
 )
+from gbe.http.authentication import Authentication
 from gbe.http.config import HttpConfig
 from gbe.http.keepalive import Keepalive
 from gbe.http.open_streams import OpenStreams
@@ -32,6 +34,7 @@ from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
 from gbe.jobs.client import JobClient
+from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
@@ -62,6 +65,10 @@ class Application:
         self.streams = OpenStreams(Keepalive(services.notify.keepalive_interval))
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
+        self._authentication = (
+            None if services.access is None else Authentication(services.access, services.visitors, services.refusals)
+        )
+        self._accounts = AccountRoutes(services)
         self._site = site(services)
         self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int], Counter] = {}
@@ -72,6 +79,8 @@ class Application:
         match = find_route("GET" if websocket else scope["method"], scope["path"])
         status = 101 if websocket else 200
         try:
+            if self._authentication is not None and match.route is not Route.API:
+                await self._authentication.identify(scope, match)
             await (self._websocket if websocket else self._http)(match, scope, receive, send)
         except ClientGoneError:
             status = _GONE
@@ -103,6 +112,8 @@ class Application:
                 return self._publishing.as_json(scope, receive, send)
             case Route.API:
                 return self._apis(scope, receive, send)
+            case Route.ACCOUNT:
+                return self._accounts(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -158,6 +169,7 @@ def build_application(
     notify: NotifyConfig | None = None,
     exempt: tuple[Network, ...] = (),
     ledger: Ledger | None = None,
+    access: Access | None = None,
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
@@ -172,6 +184,7 @@ def build_application(
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         ledger: where visitors are counted; ``None`` counts in this process alone.
+        access: who may read and write what; ``None``: everything is open.
     """
     notify = notify or NotifyConfig()
     publisher = EventPublisher(transport, namespace, events)
@@ -184,6 +197,7 @@ def build_application(
             hub=Hub(transport, notify, namespace, metrics.delivered.inc),
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
+            access=access,
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,

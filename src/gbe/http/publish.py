@@ -5,6 +5,7 @@ import time
 from gbe import metrics
 from gbe.envelope import is_traceparent
 from gbe.http.asgi import Receive, Scope, Send, header, read_body, respond
+from gbe.http.authentication import caller_of
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
 from gbe.notify.hub import topic_subject
@@ -37,6 +38,7 @@ class Publishing:
         visitor = self._visitor(scope)
         check_topic(topic, services.notify.disallowed_topics)
         visitor.take_request()
+        caller_of(scope).check_write(topic)
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
@@ -57,6 +59,7 @@ class Publishing:
         )
         check_topic(request.topic, services.notify.disallowed_topics)
         visitor.take_request()
+        caller_of(scope).check_write(request.topic)
         now = now_ms()
         options = read_options(request.parameters, config=services.notify, now_ms=now)
         visitor.take_message(now)
@@ -68,6 +71,7 @@ class Publishing:
         visitor = self._visitor(scope)
         check_topic(topic, services.notify.disallowed_topics)
         visitor.take_request()
+        caller_of(scope).check_write(topic)
         now = now_ms()
         visitor.take_message(now)
         build = message_delete if delete else message_clear

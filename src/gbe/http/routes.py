@@ -13,6 +13,7 @@ class Route(Enum):
     """What a request wants."""
 
     API = auto()  # gbe.http.apis
+    ACCOUNT = auto()  # users, accounts, settings of the web app: gbe.http.account_routes
     SITE = auto()  # pages, health, metrics: gbe.http.site
     REDIRECT = auto()
     PREFLIGHT = auto()
@@ -54,6 +55,9 @@ API_PATHS: Final = (
     "/v1/streams",
     "/v1/openapi.json",
 )
+ACCOUNT_PATHS: Final = frozenset(
+    {"/v1/account", "/v1/users", "/v1/users/access", "/v1/config", "/v1/version", "/v1/tiers"}
+)
 SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
@@ -82,6 +86,8 @@ def _find(method: str, path: str) -> Match:
         if method in ("GET", "HEAD"):
             return Match(Route.SITE)
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
+    if path in ACCOUNT_PATHS or path.startswith("/v1/account/") or path == "/config.js":
+        return Match(Route.ACCOUNT)
     if method == "GET" and path in SITE_PATHS:
         return Match(Route.SITE)
     first, *rest = path[1:].split("/")

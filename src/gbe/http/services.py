@@ -8,6 +8,7 @@ from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
 from gbe.http.refusals import Refusals
 from gbe.jobs.client import JobClient
+from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -31,6 +32,7 @@ class Services:
     visitors: Visitors
     events: EventPublisher
     refusals: Refusals
+    access: Access | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+from gbe.http.admitted import Admitted
 from gbe.http.asgi import Receive, Scope, Send, respond, succeed
+from gbe.http.authentication import caller_of
 from gbe.http.formats import HTTP_FORMATS, WEBSOCKET
 from gbe.http.open_streams import OpenStreams
 from gbe.http.services import Services, now_ms
@@ -18,6 +20,7 @@ class Subscribing:
 
     def __init__(self, services: Services, streams: OpenStreams) -> None:
         self._services, self._streams = services, streams
+        self._admitted = Admitted(services.access)
 
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
@@ -30,7 +33,7 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=format_,
             )  # fmt: skip
-            await (stream.poll() if options.poll else stream.run())
+            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 
@@ -44,12 +47,12 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=WEBSOCKET,
             )  # fmt: skip
-            await (stream.poll() if options.poll else stream.run())
+            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 
     async def may_read(self, scope: Scope, send: Send, listed: str) -> None:
-        """``GET /TOPICS/auth``: without access control everybody may."""
+        """``GET /TOPICS/auth``: whether the caller may read all of them."""
         self._admit(scope, listed)
         await succeed(send)
 
@@ -64,7 +67,9 @@ class Subscribing:
         services = self._services
         visitor = services.visitors.of_request(scope["client"], scope["headers"])
         visitor.take_request()
-        return visitor, parse_topics(listed, services.notify.disallowed_topics)
+        topics = parse_topics(listed, services.notify.disallowed_topics)
+        caller_of(scope).check_read(*topics)
+        return visitor, topics
 
     def _options(self, scope: Scope) -> SubscribeOptions:
         return subscribe_options(Parameters(scope["headers"], scope["query_string"]), now_ms=now_ms())

@@ -28,6 +28,10 @@ class Ledger(ABC):
         """Spend one of ``limit`` messages of a day (any number that changes with the day), if one is left."""
 
     @abstractmethod
+    def messages_spent(self, key: str, *, day: int) -> int:
+        """Messages of that day that are spent."""
+
+    @abstractmethod
     def open_stream(self, key: str, *, limit: int) -> bool:
         """Occupy one of ``limit`` streams until ``close_stream``, if one is free."""
 
@@ -86,6 +90,10 @@ class LocalLedger(Ledger):
             return False
         record.messages += 1
         return True
+
+    def messages_spent(self, key: str, *, day: int) -> int:
+        record = self._records.get(key)
+        return record.messages if record is not None and record.day == day else 0
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         record = self._record(key)
@@ -173,6 +181,10 @@ class SharedLedger(Ledger):
             return False
         self._write(slot, identity, time.monotonic(), refilled_at, day, messages + 1)
         return True
+
+    def messages_spent(self, key: str, *, day: int) -> int:
+        _, (_, _, _, known_day, messages) = self._find(key)
+        return messages if known_day == day else 0
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         slot, _ = self._find(key)
