@@ -12,6 +12,9 @@ from tests.ntfy.server import PATIENCE, Loop, Server, unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.redis.config import RedisConfig
+from gbe.state import open as state
+from gbe.state.base import StateStore
+from gbe.state.memory import MemoryRecords, MemoryStateStore
 from gbe.transport.base import Transport
 from gbe.transport.memory import MemoryTransport
 from gbe.transport.memory_engine import MemoryEngine
@@ -19,6 +22,7 @@ from gbe.transport.nats.config import NatsConfig
 from gbe.transport.open import open_nats, open_redis
 
 StartServer = Callable[..., Server]
+OpenStore = Callable[[], Awaitable[StateStore]]
 OpenTransport = Callable[[], Awaitable[Transport]]
 
 
@@ -103,6 +107,22 @@ def start(loop: Loop, http_client: httpx.Client, open_transport: OpenTransport) 
         yield start_one
 
 
+@pytest.fixture(scope="session")
+def memory_records() -> MemoryRecords:
+    return MemoryRecords()
+
+
+@pytest.fixture
+def open_store(back_end: str, request: pytest.FixtureRequest) -> OpenStore:
+    """Opens one more client of one state store, as another process would."""
+    if back_end == "memory":
+        return _opens_memory_store(request.getfixturevalue("memory_records"))
+    if back_end == "nats":
+        return _opens_nats_store(request.getfixturevalue("engine").url)
+    name = "redis_engine" if back_end == "redis" else "redis_cluster"
+    return _opens_redis_store(request.getfixturevalue(name).user_url)
+
+
 @pytest.fixture
 def topic() -> str:
     """A topic that no other test has."""
@@ -144,5 +164,26 @@ def _opens_nats(url: str) -> OpenTransport:
 def _opens_redis(url: str) -> OpenTransport:
     async def open_one() -> Transport:
         return await open_redis(RedisConfig(url=url, publish_timeout=20.0, request_timeout=10.0))
+
+    return open_one
+
+
+def _opens_memory_store(records: MemoryRecords) -> OpenStore:
+    async def open_one() -> StateStore:
+        return MemoryStateStore(records)
+
+    return open_one
+
+
+def _opens_nats_store(url: str) -> OpenStore:
+    async def open_one() -> StateStore:
+        return await state.open_nats(NatsConfig(urls=(url,), request_timeout=10.0))
+
+    return open_one
+
+
+def _opens_redis_store(url: str) -> OpenStore:
+    async def open_one() -> StateStore:
+        return await state.open_redis(RedisConfig(url=url, request_timeout=10.0))
 
     return open_one

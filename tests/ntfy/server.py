@@ -23,8 +23,11 @@ from websockets.sync.client import ClientConnection, connect
 from gbe.http.app import Application, build_application
 from gbe.http.config import HttpConfig
 from gbe.http.server import listen, serve
+from gbe.notify.access.access import Access
+from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.visitors import parse_networks
+from gbe.state.base import StateStore
 from gbe.transport.base import StreamConfig, Transport
 
 T = TypeVar("T")
@@ -92,12 +95,17 @@ class Server:
         http: HttpConfig | None = None,
         notify: NotifyConfig | None = None,
         limits: bool = False,
+        access: AccessConfig | None = None,
+        open_store: Callable[[], Awaitable[StateStore]] | None = None,
     ) -> None:
         self.loop, self._http, self._open = loop, http_client, open_transport
         self.namespace = namespace or unique("n")
         self.http_config = http or HttpConfig()
         self.notify_config = notify or NotifyConfig(keepalive_interval=KEEPALIVE)
         self._limits = limits
+        self._access_config, self._open_store = access, open_store
+        self._stack = contextlib.AsyncExitStack()
+        self.access: Access | None = None
         self.transport: Transport
         self.application: Application
         self.port = 0
@@ -123,12 +131,17 @@ class Server:
         )
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
+        if self._access_config is not None and self._open_store is not None:
+            store = await self._stack.enter_async_context(await self._open_store())
+            access = Access(store, self.namespace, self._access_config)
+            self.access = await self._stack.enter_async_context(access)
         self.application = build_application(
             self.transport,
             namespace=self.namespace,
             http=self.http_config,
             notify=self.notify_config,
             exempt=() if self._limits else LOCALHOST,
+            access=self.access,
         )
         self._stop = asyncio.Event()
         self._serving = asyncio.create_task(serve(self.application, [sock], self._stop))
@@ -140,6 +153,7 @@ class Server:
     async def _end(self) -> None:
         self._stop.set()
         await self._serving
+        await self._stack.aclose()
         await self.transport.close()
 
     # -- what clients do
