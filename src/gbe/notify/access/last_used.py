@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 PAUSE: Final = 60.0
 """Seconds between two writes: a moment that is read may be so old."""
 _REMEMBERED: Final = 10_000
+_PATIENCE: Final = 2.0
 _KEPT: Final = 400 * 86_400.0
 
 
@@ -53,7 +55,9 @@ class LastUsed:
         if self._writing is not None:
             self._writing.cancel()
             await asyncio.gather(self._writing, return_exceptions=True)
-        await self._write()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._write()
 
     async def _write_later(self) -> None:
         await asyncio.sleep(self._pause)
