@@ -29,6 +29,7 @@ from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
+from gbe.ntfy_options import in_environment, option_named, translate
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.schedules.config import SchedulerConfig
@@ -519,6 +520,8 @@ class Settings:
     archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
+    warnings: tuple[str, ...]
+    """Of options of ntfy that have no effect here, each with its source."""
     file: Path
     """What was read, or would have been if it were there; its `tasks:` may be read again (`read_tasks`)."""
 
@@ -566,12 +569,20 @@ def load(
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     in_file = _read_file(file)
     values |= in_file.values
-    for key, text in _from_environment(os.environ if environment is None else environment):
+    variables = os.environ if environment is None else environment
+    warnings = list(in_file.warnings)
+    for option, text in in_environment(variables):
+        translated = translate(option, text, _BY_NAME)
+        if translated.key is not None:
+            values[translated.key] = _BY_NAME[translated.key].parse(translated.value, option.variable)
+        if translated.warning:
+            warnings.append(f"{option.variable}: {translated.warning}")
+    for key, text in _from_environment(variables):
         values[key.name] = key.parse(text, key.variable)
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, in_file, (file or DEFAULT_FILE).absolute())
+    return _compose(values, in_file, (file or DEFAULT_FILE).absolute(), tuple(warnings))
 
 
 def read_tasks(file: Path) -> Mapping[str, Mapping[str, object]]:
@@ -591,6 +602,7 @@ class _InFile:
     schedules: Mapping[str, Mapping[str, Any]]
     events: Mapping[str, str | None]
     jobs: Mapping[str, Mapping[str, Any]]
+    warnings: list[str]
 
 
 def _read_file(file: Path | None) -> _InFile:
@@ -600,7 +612,8 @@ def _read_file(file: Path | None) -> _InFile:
     schedules: Mapping[str, Mapping[str, Any]] = {}
     events: Mapping[str, str | None] = {}
     jobs: Mapping[str, Mapping[str, Any]] = {}
-    for name, (value, source) in _from_file(file).items():
+    warnings: list[str] = []
+    for name, (value, source) in _from_file(file, warnings).items():
         if value is None:  # a key without a value is not given
             continue
         if name == "streams":
@@ -615,10 +628,10 @@ def _read_file(file: Path | None) -> _InFile:
             events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    return _InFile(values, streams, tasks, schedules, events, jobs)
+    return _InFile(values, streams, tasks, schedules, events, jobs, warnings)
 
 
-def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
+def _from_file(file: Path | None, warnings: list[str]) -> dict[str, tuple[object, str]]:
     path = file or DEFAULT_FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -636,7 +649,30 @@ def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected keys and values at the top")
-    return {name: (value, str(path)) for name, value in _flatten(document, "", str(path)).items()}
+    own, ntfys = _apart(document)
+    flat = {**_translated(ntfys, str(path), warnings), **_flatten(own, "", str(path))}
+    return {name: (value, str(path)) for name, value in flat.items()}
+
+
+def _apart(document: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Keys of gbe, and options of ntfy: a file may have both."""
+    ntfys = {name: value for name, value in document.items() if option_named(str(name)) is not None}
+    return {name: value for name, value in document.items() if name not in ntfys}, ntfys
+
+
+def _translated(ntfys: Mapping[Any, Any], source: str, warnings: list[str]) -> dict[str, object]:
+    """Options of ntfy as keys of gbe, which count less than gbe's own."""
+    flat: dict[str, object] = {}
+    for name, value in ntfys.items():
+        option = option_named(str(name))
+        if option is None or value is None:
+            continue
+        translated = translate(option, value, _BY_NAME)
+        if translated.key is not None:
+            flat[translated.key] = translated.value
+        if translated.warning:
+            warnings.append(f"{source}: {translated.warning}")
+    return flat
 
 
 def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str, object]:
@@ -746,7 +782,7 @@ def _event_table(value: object, source: str) -> dict[str, str | None]:
     return dict(value)
 
 
-def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Settings:
+def _compose(values: Mapping[str, object], in_file: _InFile, file: Path, warnings: tuple[str, ...]) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -813,6 +849,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         orchestrator=OrchestratorConfig(**section("orchestrator")),
         archive=ArchiveConfig(**section("archive")),
         values=values,
+        warnings=warnings,
         file=file,
     )
 
@@ -878,7 +915,7 @@ def shown(settings: Settings) -> dict[str, object]:
     result: dict[str, object] = {}
     for key in KEYS:
         value = settings.values[key.name]
-        if key.secret and value is not None:
+        if key.secret and value not in (None, ()):
             value = HIDDEN
         elif isinstance(value, Path):
             value = str(value)

@@ -1,5 +1,6 @@
 """The options of ``gbe notify …``; what they do is loaded when they are called. Names and flags are ntfy's."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -197,3 +198,27 @@ def token_generate() -> None:
     from gbe.notify.access.tokens import new_token
 
     typer.echo(new_token())
+
+
+@notify_app.command("import-ntfy")
+def import_ntfy(
+    cache_file: Annotated[
+        Path | None, typer.Option("--cache-file", metavar="FILE", help="ntfy's `cache-file`: messages.")
+    ] = None,
+    auth_file: Annotated[
+        Path | None, typer.Option("--auth-file", metavar="FILE", help="ntfy's `auth-file`: users, entries, tokens.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    data_dir: DataDirOption = None,
+    transport: TransportOption = None,
+) -> None:
+    """Bring users and messages of an ntfy server over. Safe to repeat: nothing is there twice."""
+    from gbe.cli.notify_import import import_files
+    from gbe.config import load
+
+    if cache_file is None and auth_file is None:
+        raise typer.BadParameter("name --cache-file, --auth-file or both")
+    settings = load(config, flags={"data_dir": data_dir, "transport": transport})
+    import_files(settings, cache_file=cache_file, auth_file=auth_file, dry_run=dry_run, json=json)

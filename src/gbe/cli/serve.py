@@ -66,6 +66,8 @@ def serve_until_stopped(settings: Settings, shared: Path | None) -> None:
 
 async def _serve(settings: Settings, shared: Path | None) -> None:
     started = time.monotonic()
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with AsyncExitStack() as stack:

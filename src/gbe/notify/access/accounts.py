@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -96,6 +96,25 @@ class Accounts:
         await self._edit_known(
             name, lambda user: msgspec.structs.replace(user, settings=change(user.settings)), provisioned_too=True
         )
+
+    async def merge(self, user: User, *, dry_run: bool) -> Literal["new", "changed", "known"]:
+        """Add a user from somewhere else, or to one who is here what that one lacks: entries, tokens, settings.
+
+        Returns:
+            What it was; with ``dry_run``, what it would have been.
+        """
+        configured = self._directory.configured(user.name)
+        if configured is not None:  # password and role are the configuration's, and its entries too
+            entries = {key: entry for key, entry in user.entries.items() if key not in configured.entries}
+            user = msgspec.structs.replace(user, password="", role=configured.role, entries=entries)
+        fields = await self._store.get(user_key(self._namespace, user.name))
+        before = None if fields is None else from_fields(fields)
+        after = _merged(before, user)
+        if after == before:
+            return "known"
+        if not dry_run:
+            await self._edit(user.name, lambda known: _merged(known, user))
+        return "new" if before is None else "changed"
 
     def known(self, name: str) -> User:
         """A user by name. Raises ``NotifyError``: 40031."""
@@ -290,6 +309,18 @@ class Accounts:
         configured = self._directory.configured(name)
         if configured is not None and digest in configured.tokens:
             raise Refusal.TOKEN_PROVISIONED.error()
+
+
+def _merged(here: User | None, other: User) -> User:
+    if here is None:
+        return other
+    return msgspec.structs.replace(
+        here,
+        password=here.password or other.password,
+        entries={**({} if here.is_admin else other.entries), **here.entries},
+        tokens={**other.tokens, **here.tokens},
+        settings=other.settings if here.settings == Settings() else here.settings,
+    )
 
 
 def _without(user: User, topics: list[str], owner: str) -> User:

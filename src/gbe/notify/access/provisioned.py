@@ -107,7 +107,7 @@ def _used(where: str, read: Callable[[str], T], text: str) -> T:
     try:
         return read(text)
     except NotifyError as exc:
-        raise ConfigError(f"{where}: {exc}") from None
+        raise ConfigError(f"{where}: {exc.message}") from None
 
 
 def _derived(hashed: str, name: str, purpose: str) -> str:
