@@ -67,7 +67,7 @@ def _print(results: dict[str, Moved], *, dry_run: bool, json: bool) -> None:
         return
     for what, moved in results.items():
         verb = "would be brought over" if dry_run else "brought over"
-        more = f", {moved.changed} completed" if moved.changed else ""
+        more = f", {moved.changed} {'would be ' if dry_run else ''}completed" if moved.changed else ""
         over = f", {moved.over} expired" if moved.over else ""
         typer.echo(f"{what}: {moved.new} {verb}{more}, {moved.known} here already{over}")
         for problem in moved.problems:

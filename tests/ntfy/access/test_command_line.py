@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +10,9 @@ from pathlib import Path
 import bcrypt
 import httpx
 import pytest
-from tests.engines import _die_with_parent
 from tests.ntfy.access.accounts import basic
 from tests.ntfy.server import eventually
+from tests.serving import serving
 from typer.testing import CliRunner
 
 from gbe.cli.main import app
@@ -59,25 +57,13 @@ class Place:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("place")
     (folder / "gbe.yaml").write_text(CONFIGURATION)
-    log_file = folder / "log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gbe.cli.main", "serve"],
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
-        text = eventually(
-            lambda: "listening http" in log_file.read_text() and log_file.read_text(), "the server's address"
-        )
-        words = text.split()
+    with serving(folder, ENVIRONMENT) as log_file:
+        words = eventually(
+            lambda: "listening http" in log_file.read_text() and log_file.read_text(), "its address"
+        ).split()
         place = Place(folder, words[words.index("listening") + 1].rstrip(","))
         eventually(lambda: _answers(place.url), "the server answers")
         yield place
-        process.terminate()
-        assert process.wait(60) == 0, log_file.read_text()
 
 
 def _answers(url: str) -> bool:

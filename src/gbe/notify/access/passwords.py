@@ -31,8 +31,7 @@ _MOST_WAITING: Final = 256
 
 def check_hash(text: str) -> str:
     """Return ``text`` if it is a bcrypt hash (``$2a$``, ``$2b$`` or ``$2y$``). Raises ``NotifyError`` 40000."""
-    found = _HASH.fullmatch(text)
-    if found is None or int(found[1]) not in _COSTS:
+    if not _is_hash(text):
         raise Refusal.INVALID_REQUEST.error("hash must be a bcrypt hash of cost 10 to 14")
     return text
 
@@ -45,12 +44,17 @@ def hash_password(password: str, cost: int = COST) -> str:
 def is_right(password: str, hashed: str) -> bool:
     """Whether a password belongs to a hash; takes as long if it does not, or if ``hashed`` is empty."""
     given = _bytes(password)
-    usable = len(given) <= MAX_PASSWORD_BYTES and bool(hashed)
+    usable = len(given) <= MAX_PASSWORD_BYTES and _is_hash(hashed)
+    compared = hashed if _is_hash(hashed) else _NOBODYS
     try:
-        matches = bcrypt.checkpw(given[:MAX_PASSWORD_BYTES], (hashed or _NOBODYS).encode("ascii"))
-    except ValueError:  # a hash that is none
+        return bcrypt.checkpw(given[:MAX_PASSWORD_BYTES], compared.encode("ascii")) and usable
+    except ValueError:  # it only looks like a hash
         return False
-    return matches and usable
+
+
+def _is_hash(text: str) -> bool:
+    found = _HASH.fullmatch(text)
+    return found is not None and int(found[1]) in _COSTS
 
 
 class Passwords:

@@ -64,7 +64,8 @@ class MessageFile:
         for row in rows:
             topic, event = str(row["topic"]), str(value(row, "event", MESSAGE))
             if not is_topic_name(topic) or event not in _EVENTS:
-                self.problems.append(f"message {row['mid']!r} is left out: {topic!r} is no topic, or its kind is new")
+                odd = f"{event!r} is no kind known here" if is_topic_name(topic) else f"{topic!r} is no topic"
+                self.problems.append(f"message {row['mid']!r} is left out: {odd}")
                 continue
             try:
                 notification = _notification(row, event, keep)
