@@ -39,16 +39,18 @@ def test_anonymous_callers_see_their_limits(memory_nodes: Nodes, memory_server: 
     refused(memory_server.get("/v1/account"), 40401)
 
 
-def test_signing_up(nodes: Nodes) -> None:
+def test_signing_up(memory_nodes: Nodes) -> None:
     name = unique("user")
     body = {"username": name, "password": "pw"}
     address = new_address()
-    assert nodes.one.post("/v1/account", json.dumps(body), headers=address).json() == {"success": True}
-    refused(nodes.one.post("/v1/account", json.dumps(body), headers=address), 40901)
+    assert memory_nodes.one.post("/v1/account", json.dumps(body), headers=address).json() == {"success": True}
+    refused(memory_nodes.one.post("/v1/account", json.dumps(body), headers=address), 40901)
     me = {"Authorization": basic(name, "pw")}
-    eventually(lambda: nodes.other.get("/v1/account", headers=me).status_code == 200, "the other node knows the user")
-    refused(nodes.one.post("/v1/account", json.dumps(body), headers=me), 40101)
-    refused(nodes.one.post("/v1/account", '{"username":"x y","password":"p"}', headers=address), 40046)
+    eventually(
+        lambda: memory_nodes.other.get("/v1/account", headers=me).status_code == 200, "the other node knows the user"
+    )
+    refused(memory_nodes.one.post("/v1/account", json.dumps(body), headers=me), 40101)
+    refused(memory_nodes.one.post("/v1/account", '{"username":"x y","password":"p"}', headers=address), 40046)
 
 
 def test_an_address_makes_three_accounts_a_day(memory_nodes: Nodes) -> None:
@@ -62,22 +64,24 @@ def test_an_address_makes_three_accounts_a_day(memory_nodes: Nodes) -> None:
             refused(response, 42906)
 
 
-def test_changing_the_password(nodes: Nodes) -> None:
-    user = nodes.new_user()
+def test_changing_the_password(memory_nodes: Nodes) -> None:
+    user = memory_nodes.new_user()
 
     def change(**body: str) -> object:
-        return user.request(nodes.one, "POST", "/v1/account/password", json=body, headers=new_address())
+        return user.request(memory_nodes.one, "POST", "/v1/account/password", json=body, headers=new_address())
 
     refused(change(password="wrong", new_password="next"), 40026)
     refused(change(password=PASSWORD), 40000)
     refused(change(password=PASSWORD, new_password="x" * 73), 40000)
     assert change(password=PASSWORD, new_password="next").status_code == 200
-    refused(user.request(nodes.one, "GET", "/v1/account", headers=new_address()), 40101)
+    refused(user.request(memory_nodes.one, "GET", "/v1/account", headers=new_address()), 40101)
     headers = {"Authorization": basic(user.name, "next")}
-    eventually(lambda: nodes.other.get("/v1/account", headers=headers).status_code == 200, "the new password counts")
+    eventually(
+        lambda: memory_nodes.other.get("/v1/account", headers=headers).status_code == 200, "the new password counts"
+    )
     provisioned = {"Authorization": basic("anna")}
     body = json.dumps({"password": PASSWORD, "new_password": "next"})
-    refused(nodes.one.post("/v1/account/password", body, headers=provisioned), 40905)
+    refused(memory_nodes.one.post("/v1/account/password", body, headers=provisioned), 40905)
 
 
 def test_guessing_the_password_of_an_open_session_counts_as_failed_logins(memory_nodes: Nodes) -> None:
@@ -91,13 +95,15 @@ def test_guessing_the_password_of_an_open_session_counts_as_failed_logins(memory
     assert codes == {40026, 42909}
 
 
-def test_deleting_the_account(nodes: Nodes) -> None:
-    user = nodes.new_user()
-    refused(user.request(nodes.one, "DELETE", "/v1/account", json={}), 40000)
-    refused(user.request(nodes.one, "DELETE", "/v1/account", json={"password": "x"}, headers=new_address()), 40026)
-    assert user.request(nodes.one, "DELETE", "/v1/account", json={"password": PASSWORD}).status_code == 200
+def test_deleting_the_account(memory_nodes: Nodes) -> None:
+    user = memory_nodes.new_user()
+    refused(user.request(memory_nodes.one, "DELETE", "/v1/account", json={}), 40000)
+    refused(
+        user.request(memory_nodes.one, "DELETE", "/v1/account", json={"password": "x"}, headers=new_address()), 40026
+    )
+    assert user.request(memory_nodes.one, "DELETE", "/v1/account", json={"password": PASSWORD}).status_code == 200
     eventually(
-        lambda: user.request(nodes.other, "GET", "/v1/account", headers=new_address()).status_code == 401, "gone"
+        lambda: user.request(memory_nodes.other, "GET", "/v1/account", headers=new_address()).status_code == 401, "gone"
     )
 
 
