@@ -26,7 +26,9 @@ from gbe.jobs.config import OrchestratorConfig
 from gbe.lifecycle.configured import Configured
 from gbe.lifecycle.types import TaskType, check_type_name
 from gbe.logs import LogConfig
+from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
+from gbe.ntfy_options import in_environment, option_named, translate
 from gbe.objects.config import ObjectsConfig
 from gbe.redis.config import RedisConfig, is_redis_url
 from gbe.schedules.config import SchedulerConfig
@@ -138,7 +140,16 @@ _PARSERS: Final[dict[str, Parse]] = {
 
 
 _SECRETS: Final = frozenset(
-    {"upstream_access_token", "api_token", "password", "token", "secret_access_key", "session_token"}
+    {
+        "api_token",
+        "auth_tokens",
+        "auth_users",
+        "password",
+        "secret_access_key",
+        "session_token",
+        "token",
+        "upstream_access_token",
+    }
 )
 
 
@@ -443,6 +454,25 @@ KEYS: Final[tuple[Key, ...]] = (
             "proxy_trusted_hosts": ("list", "Addresses and networks of proxies, skipped in that header."),
         },
     ),
+    *_section(
+        "notify",
+        AccessConfig,
+        {
+            "auth": ("boolean", "Whether there are users and access control; the lists below switch it on too."),
+            "auth_default_access": (
+                "text",
+                "What everybody may without an entry: `read-write`, `read-only`, `write-only` or `deny-all`.",
+            ),
+            "auth_users": ("list", "Users of the configuration: `NAME:BCRYPT-HASH:ROLE`."),
+            "auth_access": ("list", "What they may: `NAME:TOPIC-PATTERN:PERMISSION`; `everyone` for all callers."),
+            "auth_tokens": ("list", "Their access tokens: `NAME:TOKEN` or `NAME:TOKEN:LABEL`."),
+            "enable_login": ("boolean", "Whether the web app offers to log in."),
+            "require_login": ("boolean", "Whether it asks for a login first."),
+            "enable_signup": ("boolean", "Whether anybody may make an account."),
+            "enable_reservations": ("boolean", "Whether users may reserve topics."),
+            "reservation_limit": ("integer", "Topics that a user may reserve."),
+        },
+    ),
 )
 _BY_NAME: Final = {key.name: key for key in KEYS}
 _BY_VARIABLE: Final = {key.variable: key for key in KEYS}
@@ -509,6 +539,7 @@ class Settings:
     redis: Mapping[str, Any]
     http: HttpConfig
     notify: NotifyConfig
+    access: AccessConfig
     state: StateConfig
     state_engine: str
     state_replicas: int
@@ -526,6 +557,8 @@ class Settings:
     archive: ArchiveConfig
     values: Mapping[str, object]
     """Every key with its effective value."""
+    warnings: tuple[str, ...]
+    """Of options of ntfy that have no effect here, each with its source."""
     file: Path
     """What was read, or would have been if it were there; its `tasks:` may be read again (`read_tasks`)."""
 
@@ -573,12 +606,20 @@ def load(
     values: dict[str, object] = {key.name: key.default for key in KEYS}
     in_file = _read_file(file)
     values |= in_file.values
-    for key, text in _from_environment(os.environ if environment is None else environment):
+    variables = os.environ if environment is None else environment
+    warnings = list(in_file.warnings)
+    for option, text in in_environment(variables):
+        translated = translate(option, text, _BY_NAME)
+        if translated.key is not None:
+            values[translated.key] = _BY_NAME[translated.key].parse(translated.value, option.variable)
+        if translated.warning:
+            warnings.append(f"{option.variable}: {translated.warning}")
+    for key, text in _from_environment(variables):
         values[key.name] = key.parse(text, key.variable)
     for name, given in (flags or {}).items():
         if given is not None:
             values[name] = _BY_NAME[name].parse(given, f"--{name.replace('_', '-')}")
-    return _compose(values, in_file, (file or DEFAULT_FILE).absolute())
+    return _compose(values, in_file, (file or DEFAULT_FILE).absolute(), tuple(warnings))
 
 
 def read_tasks(file: Path) -> Mapping[str, Mapping[str, object]]:
@@ -598,6 +639,7 @@ class _InFile:
     schedules: Mapping[str, Mapping[str, Any]]
     events: Mapping[str, str | None]
     jobs: Mapping[str, Mapping[str, Any]]
+    warnings: list[str]
 
 
 def _read_file(file: Path | None) -> _InFile:
@@ -607,7 +649,8 @@ def _read_file(file: Path | None) -> _InFile:
     schedules: Mapping[str, Mapping[str, Any]] = {}
     events: Mapping[str, str | None] = {}
     jobs: Mapping[str, Mapping[str, Any]] = {}
-    for name, (value, source) in _from_file(file).items():
+    warnings: list[str] = []
+    for name, (value, source) in _from_file(file, warnings).items():
         if value is None:  # a key without a value is not given
             continue
         if name == "streams":
@@ -622,10 +665,10 @@ def _read_file(file: Path | None) -> _InFile:
             events = _event_table(value, source)
         else:
             values[name] = _BY_NAME[name].parse(value, source)
-    return _InFile(values, streams, tasks, schedules, events, jobs)
+    return _InFile(values, streams, tasks, schedules, events, jobs, warnings)
 
 
-def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
+def _from_file(file: Path | None, warnings: list[str]) -> dict[str, tuple[object, str]]:
     path = file or DEFAULT_FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -640,7 +683,30 @@ def _from_file(file: Path | None) -> dict[str, tuple[object, str]]:
         return {}
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected keys and values at the top")
-    return {name: (value, str(path)) for name, value in _flatten(document, "", str(path)).items()}
+    own, ntfys = _apart(document)
+    flat = {**_translated(ntfys, str(path), warnings), **_flatten(own, "", str(path))}
+    return {name: (value, str(path)) for name, value in flat.items()}
+
+
+def _apart(document: Mapping[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Keys of gbe, and options of ntfy: a file may have both."""
+    ntfys = {name: value for name, value in document.items() if option_named(str(name)) is not None}
+    return {name: value for name, value in document.items() if name not in ntfys}, ntfys
+
+
+def _translated(ntfys: Mapping[Any, Any], source: str, warnings: list[str]) -> dict[str, object]:
+    """Options of ntfy as keys of gbe, which count less than gbe's own."""
+    flat: dict[str, object] = {}
+    for name, value in ntfys.items():
+        option = option_named(str(name))
+        if option is None or value is None:
+            continue
+        translated = translate(option, value, _BY_NAME)
+        if translated.key is not None:
+            flat[translated.key] = translated.value
+        if translated.warning:
+            warnings.append(f"{source}: {translated.warning}")
+    return flat
 
 
 def _flatten(document: Mapping[Any, Any], prefix: str, source: str) -> dict[str, object]:
@@ -750,7 +816,7 @@ def _event_table(value: object, source: str) -> dict[str, str | None]:
     return dict(value)
 
 
-def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Settings:
+def _compose(values: Mapping[str, object], in_file: _InFile, file: Path, warnings: tuple[str, ...]) -> Settings:
     def section(prefix: str) -> dict[str, Any]:
         start = f"{prefix}."
         return {name[len(start) :]: value for name, value in values.items() if name.startswith(start)}
@@ -770,7 +836,9 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         embedded = EmbeddedConfig(**section("embedded"))
     except ConfigError as exc:
         raise ConfigError(f"embedded.{exc}") from exc
-    notify = NotifyConfig(**section("notify"))
+    notify_values = section("notify")
+    access = AccessConfig(**{each.name: notify_values.pop(each.name) for each in dataclasses.fields(AccessConfig)})
+    notify = NotifyConfig(**notify_values)
     nats = section("nats")
     NatsConfig(urls=("nats://127.0.0.1",), **nats)  # checks what does not depend on the servers
     redis = section("redis")
@@ -799,6 +867,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         redis=redis,
         http=HttpConfig(**section("http")),
         notify=notify,
+        access=access,
         state=StateConfig(**state),
         state_engine=state_engine,
         state_replicas=state_replicas,
@@ -814,6 +883,7 @@ def _compose(values: Mapping[str, object], in_file: _InFile, file: Path) -> Sett
         orchestrator=OrchestratorConfig(**section("orchestrator")),
         archive=ArchiveConfig(**section("archive")),
         values=values,
+        warnings=warnings,
         file=file,
     )
 
@@ -879,7 +949,7 @@ def shown(settings: Settings) -> dict[str, object]:
     result: dict[str, object] = {}
     for key in KEYS:
         value = settings.values[key.name]
-        if key.secret and value is not None:
+        if key.secret and value not in (None, ()):
             value = HIDDEN
         elif isinstance(value, Path):
             value = str(value)

@@ -21,6 +21,7 @@ from gbe.graph.definition import parse_definition
 from gbe.imports import imported
 from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
+from gbe.notify.access.access import Access
 from gbe.notify.files import Files
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
@@ -195,6 +196,20 @@ async def open_notify(settings: Settings, tasks: TaskClient | None) -> AsyncIter
             return
         objects = await stack.enter_async_context(await open_objects(settings.objects))
         yield shared, Files(objects, shared, settings.notify, settings.namespace, metrics.files_expired.inc)
+
+
+@asynccontextmanager
+async def open_access(settings: Settings, store: StateStore) -> AsyncIterator[Access | None]:
+    """Users and access control; ``None`` where everything is open to everybody.
+
+    Raises:
+        StateError: the store does not answer.
+    """
+    if not settings.access.is_on:
+        yield None
+        return
+    async with Access(store, settings.namespace, settings.access) as access:
+        yield access
 
 
 def indexer(settings: Settings, backend: Backend, on_letter: Callable[[str], None] = lambda _domain: None) -> Indexer:

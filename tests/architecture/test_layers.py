@@ -29,6 +29,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"metrics", "logs"}),
     frozenset({"starters"}),  # what schedules start: the one place that knows both
     frozenset({"http"}),
+    frozenset({"ntfy_options"}),  # their names for what the configuration holds
     frozenset({"config"}),
     frozenset({"connect"}),  # opens what the configuration names
     frozenset({"workforce"}),  # tasks and events in one process

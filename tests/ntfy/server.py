@@ -25,6 +25,8 @@ from gbe.http.app import Application, build_application
 from gbe.http.config import HttpConfig
 from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
+from gbe.notify.access.access import Access
+from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.files import Files
 from gbe.notify.shared_limits import SharedLimits
@@ -100,6 +102,7 @@ class Server:
         limits: bool = False,
         open_store: Callable[[], Awaitable[StateStore]] | None = None,
         open_objects: Callable[[], Awaitable[ObjectStore]] | None = None,
+        access: AccessConfig | None = None,
     ) -> None:
         self.loop, self._http, self._open = loop, http_client, open_transport
         self.namespace = namespace or unique("n")
@@ -109,6 +112,8 @@ class Server:
         self._open_store, self._open_objects = open_store, open_objects
         self._stack = contextlib.AsyncExitStack()
         self.files: Files | None = None
+        self._access_config = access
+        self.access: Access | None = None
         self.transport: Transport
         self.application: Application
         self.port = 0
@@ -145,6 +150,9 @@ class Server:
             await self._stack.enter_async_context(in_background(ledger.run(), "limits"))
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
+        if self._access_config is not None and store is not None:
+            access = Access(store, self.namespace, self._access_config)
+            self.access = await self._stack.enter_async_context(access)
         self.application = build_application(
             self.transport,
             namespace=self.namespace,
@@ -154,6 +162,7 @@ class Server:
             files=self.files,
             ledger=ledger,
             state=store,
+            access=self.access,
         )
         await self._stack.enter_async_context(in_background(self.application.services.stats.run(), "stats"))
         self._stop = asyncio.Event()

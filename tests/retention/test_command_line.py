@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.engines import _die_with_parent
+from tests.serving import serving as run_server
 from tests.waiting import eventually
 
 ENVIRONMENT = {
@@ -31,19 +31,8 @@ def gbe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A server in a folder of its own."""
     folder = tmp_path_factory.mktemp("serving")
-    log_file = folder / "log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gbe.cli.main", "serve"],
-            cwd=folder,
-            env=ENVIRONMENT,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
+    with run_server(folder, ENVIRONMENT):
         yield folder
-        process.terminate()
-        assert process.wait(60) == 0, log_file.read_text()
 
 
 async def address(folder: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from tests.nats_cluster import documented_permissions
 
+from gbe.cli import ntfy_reference
 from gbe.cli.reference import table
 from gbe.config import load
 
@@ -19,6 +20,12 @@ def test_the_reference_names_every_key() -> None:
     """docs/configuration.md holds what the configuration says of itself; `scripts/docs` writes it anew."""
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert table() in page
+
+
+def test_the_page_for_those_who_come_from_ntfy_names_every_option() -> None:
+    """docs/ntfy-config.md holds what the table of options says; `scripts/docs` writes it anew."""
+    page = (ROOT / "docs" / "ntfy-config.md").read_text(encoding="utf-8")
+    assert ntfy_reference.table() in page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -39,4 +39,6 @@ def show(file: Path | None) -> None:
 def check(file: Path | None) -> None:
     """Say that the configuration is fine; what is not raises ``ConfigError``."""
     settings = load(file)
+    for warning in settings.warnings:
+        typer.echo(f"note: {warning}", err=True)
     typer.echo(f"configuration is fine: {settings.transport_kind} transport, {len(settings.streams)} streams")

@@ -14,6 +14,7 @@ from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.event_commands import events_app
 from gbe.cli.job_commands import jobs_app, orchestrator
+from gbe.cli.notify_commands import notify_app
 from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
@@ -38,6 +39,7 @@ app.command()(sweeper)
 app.command()(orchestrator)
 app.add_typer(archive_app)
 app.add_typer(streams_app)
+app.add_typer(notify_app)
 app.command()(archiver)
 
 ConfigOption = Annotated[

@@ -23,6 +23,7 @@ from gbe.connect import (
     ensure_streams,
     event_registry,
     job_client,
+    open_access,
     open_notify,
     open_transport,
     schedule_client,
@@ -69,6 +70,8 @@ def serve_until_stopped(settings: Settings, shared: Path | None) -> None:
 
 async def _serve(settings: Settings, shared: Path | None) -> None:
     started = time.monotonic()
+    for warning in settings.warnings:
+        logger.warning("%s", warning)
     stop = asyncio.Event()
     stop_on_signals(stop, _STOP_SIGNALS)
     async with AsyncExitStack() as stack:
@@ -167,6 +170,7 @@ async def _serve_http(
             await stack.enter_async_context(in_background(upstream.run(), "gbe.upstream"))
         if files is not None:
             await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
+        access = await stack.enter_async_context(open_access(settings, shared))
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -176,6 +180,7 @@ async def _serve_http(
             ledger=ledger,
             files=files,
             state=shared,
+            access=access,
             tasks=tasks,
             dead_letters=letters,
             schedules=None if tasks is None else schedule_client(settings, tasks, metrics.ScheduleMetrics()),

@@ -11,6 +11,7 @@ from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import NotifyError, ObjectError, StateError, TransportError
 from gbe.events.publisher import EventPublisher
+from gbe.http.account_routes import AccountRoutes
 from gbe.http.apis import apis
 from gbe.http.asgi import (
     ClientGoneError,
@@ -22,6 +23,7 @@ from gbe.http.asgi import (
     refuse,
     respond,
 )
+from gbe.http.authentication import Authentication
 from gbe.http.config import HttpConfig
 from gbe.http.files import Downloads
 from gbe.http.keepalive import Keepalive
@@ -34,6 +36,7 @@ from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
 from gbe.jobs.client import JobClient
+from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
 from gbe.notify.errors import Refusal
 from gbe.notify.files import Files
@@ -75,6 +78,10 @@ class Application:
         self._subscribing = Subscribing(services, self.streams)
         self._downloads = Downloads(services)
         self._matrix = Matrix(services, self._publishing)
+        self._authentication = (
+            None if services.access is None else Authentication(services.access, services.visitors, services.refusals)
+        )
+        self._accounts = AccountRoutes(services)
         self._site = site(services)
         self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int, str], tuple[Counter, Counter]] = {}
@@ -85,6 +92,8 @@ class Application:
         match = find_route("GET" if websocket else scope["method"], scope["path"])
         code = 10100 if websocket else 20000
         try:
+            if self._authentication is not None and match.route is not Route.API:
+                await self._authentication.identify(scope, match)
             await (self._websocket if websocket else self._http)(match, scope, receive, send)
         except ClientGoneError:
             code = _GONE
@@ -120,6 +129,8 @@ class Application:
                 return self._matrix.answer(scope, receive, send)
             case Route.API:
                 return self._apis(scope, receive, send)
+            case Route.ACCOUNT:
+                return self._accounts(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -186,6 +197,7 @@ def build_application(
     ledger: Ledger | None = None,
     files: Files | None = None,
     state: StateStore | None = None,
+    access: Access | None = None,
     tasks: TaskClient | None = None,
     dead_letters: DeadLetters | None = None,
     schedules: ScheduleClient | None = None,
@@ -202,6 +214,7 @@ def build_application(
         ledger: where visitors are counted; ``None`` counts in this process alone.
         files: where attachments go; ``None`` takes none.
         state: what nodes know together of visitors; ``None`` keeps it in this process.
+        access: who may read and write what; ``None``: everything is open.
     """
     notify = notify or NotifyConfig()
     publisher = EventPublisher(transport, namespace, events)
@@ -221,6 +234,7 @@ def build_application(
             visitors=visitors,
             stats=Stats(state, namespace),
             rate_visitors=RateVisitors(notify, visitors, state, namespace),
+            access=access,
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,

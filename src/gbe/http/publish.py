@@ -10,6 +10,7 @@ from gbe import metrics
 from gbe.envelope import is_traceparent
 from gbe.errors import PublishOutcomeUnknownError, TransportError
 from gbe.http.asgi import Receive, Scope, Send, header, respond
+from gbe.http.authentication import caller_of
 from gbe.http.body import Body, one_part
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
@@ -52,7 +53,7 @@ class Publishing:
         visitor = self._visitor(scope)
         if services.rate_visitors.is_on:
             visitor = await self._charged(visitor, topic)
-        self._admit(visitor, topic)
+        self._admit(scope, visitor, topic)
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
@@ -73,7 +74,7 @@ class Publishing:
             message_size_limit=services.notify.message_size_limit,
         )
         visitor = await self._charged(visitor, read.topic)
-        self._admit(visitor, read.topic)
+        self._admit(scope, visitor, read.topic)
         now = now_ms()
         options = read_options(read.parameters, config=services.notify, now_ms=now)
         if options.unified_push:
@@ -90,7 +91,7 @@ class Publishing:
         """Mark a sequence as read, or remove it (section 4.12)."""
         services = self._services
         visitor = self._visitor(scope)
-        self._admit(visitor, topic)
+        self._admit(scope, visitor, topic)
         now = now_ms()
         visitor.take_message(now)
         build = message_delete if delete else message_clear
@@ -103,6 +104,7 @@ class Publishing:
         services = self._services
         visitor = await self._charged(visitor, topic)
         check_topic(topic, services.notify.disallowed_topics)
+        caller_of(scope).check_write(topic)
         now = now_ms()
         options = read_options(_UNIFIED_PUSH, config=services.notify, now_ms=now)
         await self._check_subscriber(topic)
@@ -125,11 +127,12 @@ class Publishing:
         if rate_visitors.is_on and await rate_visitors.of(topic) is None:
             raise Refusal.NO_SUBSCRIBER.error()
 
-    def _admit(self, visitor: Visitor, topic: str) -> None:
+    def _admit(self, scope: Scope, visitor: Visitor, topic: str) -> None:
         """The checks before the options, in the order of section 4.2."""
         check_topic(topic, self._services.notify.disallowed_topics)
         self._services.topics.use(topic, visitor)
         visitor.take_request()
+        caller_of(scope).check_write(topic)
 
     async def _publish_body(self, request: "_Request", body: Body) -> None:
         limit, files = self._services.notify.message_size_limit, self._services.files

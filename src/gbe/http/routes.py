@@ -13,6 +13,7 @@ class Route(Enum):
     """What a request wants."""
 
     API = auto()  # gbe.http.apis
+    ACCOUNT = auto()  # users, accounts, settings of the web app: gbe.http.account_routes
     SITE = auto()  # pages, health, metrics: gbe.http.site
     FILE = auto()
     MATRIX = auto()
@@ -58,6 +59,9 @@ API_PATHS: Final = (
 )
 SITE_PATHS: Final = frozenset({"/v1/health", "/v1/stats", "/metrics"})
 MATRIX_PATH: Final = "/_matrix/push/v1/notify"
+ACCOUNT_PATHS: Final = frozenset(
+    {"/v1/account", "/v1/users", "/v1/users/access", "/v1/config", "/v1/version", "/v1/tiers"}
+)
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
 _STREAM_FORMATS: Final = frozenset({"json", "sse", "raw"})
@@ -86,6 +90,8 @@ def _find(method: str, path: str) -> Match:
         if method in ("GET", "HEAD"):
             return Match(Route.SITE)
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
+    if path in ACCOUNT_PATHS or path.startswith("/v1/account/") or path == "/config.js":
+        return Match(Route.ACCOUNT)
     if method == "GET" and path in SITE_PATHS:
         return Match(Route.SITE)
     if path == MATRIX_PATH and method in ("GET", "POST"):

@@ -8,6 +8,7 @@ from gbe.events.publisher import EventPublisher
 from gbe.http.config import HttpConfig
 from gbe.http.refusals import Refusals
 from gbe.jobs.client import JobClient
+from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
 from gbe.notify.files import Files
 from gbe.notify.history import History
@@ -41,6 +42,7 @@ class Services:
     rate_visitors: RateVisitors
     stats: Stats
     files: Files | None = None
+    access: Access | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

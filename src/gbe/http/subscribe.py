@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
+from gbe.http.admitted import Admitted
 from gbe.http.asgi import Receive, Scope, Send, respond, succeed
+from gbe.http.authentication import caller_of
 from gbe.http.formats import HTTP_FORMATS, WEBSOCKET
 from gbe.http.open_streams import OpenStreams
 from gbe.http.services import Services, now_ms
@@ -18,6 +20,7 @@ class Subscribing:
 
     def __init__(self, services: Services, streams: OpenStreams) -> None:
         self._services, self._streams = services, streams
+        self._admitted = Admitted(services.access)
 
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
@@ -31,7 +34,7 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=format_,
             )  # fmt: skip
-            await (stream.poll() if options.poll else stream.run())
+            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 
@@ -46,12 +49,12 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=WEBSOCKET,
             )  # fmt: skip
-            await (stream.poll() if options.poll else stream.run())
+            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 
     async def may_read(self, scope: Scope, send: Send, listed: str) -> None:
-        """``GET /TOPICS/auth``: without access control everybody may."""
+        """``GET /TOPICS/auth``: whether the caller may read all of them."""
         self._admit(scope, listed)
         await succeed(send)
 
@@ -69,6 +72,7 @@ class Subscribing:
         topics = parse_topics(listed, services.notify.disallowed_topics)
         for topic in topics:
             services.topics.use(topic, visitor)
+        caller_of(scope).check_read(*topics)
         return visitor, topics
 
     async def _appoint(self, visitor: Visitor, topics: tuple[str, ...]) -> None:

@@ -45,6 +45,10 @@ class Ledger(ABC):
         """How many bytes of that day are spent."""
 
     @abstractmethod
+    def messages_spent(self, key: str, *, day: int) -> int:
+        """Messages of that day that are spent."""
+
+    @abstractmethod
     def open_stream(self, key: str, *, limit: int) -> bool:
         """Occupy one of ``limit`` streams until ``close_stream``, if one is free."""
 
@@ -137,6 +141,10 @@ class LocalLedger(Ledger):
         record.refilled_at = refilled_at
         if day >= record.day:
             record.day, record.messages, record.size = day, messages, size
+
+    def messages_spent(self, key: str, *, day: int) -> int:
+        record = self._records.get(key)
+        return record.messages if record is not None and record.day == day else 0
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         record = self._record(key)
@@ -240,6 +248,11 @@ class SharedLedger(Ledger):
         _, entry = self._find(key)
         entry.turn_to(day)
         return entry.size
+
+    def messages_spent(self, key: str, *, day: int) -> int:
+        _, entry = self._find(key)
+        entry.turn_to(day)
+        return entry.messages
 
     def open_stream(self, key: str, *, limit: int) -> bool:
         slot, _ = self._find(key)

@@ -93,6 +93,9 @@ class SharedLimits(Ledger):
     def bytes_spent(self, key: str, *, day: int) -> int:
         return self._local.bytes_spent(key, day=day)
 
+    def messages_spent(self, key: str, *, day: int) -> int:
+        return self._local.messages_spent(key, day=day)
+
     def open_stream(self, key: str, *, limit: int) -> bool:
         self._changed(key)
         if not self._local.open_stream(key, limit=limit - self._others.get(key, 0)):

@@ -69,6 +69,10 @@ class Visitor:
         if not self.exempt and not self._ledger.take_message(self.key, day=day, limit=self._config.daily_message_limit):
             raise Refusal.MESSAGES_SPENT.error()
 
+    def messages_spent(self, now_ms: int) -> int:
+        """Messages of the day (UTC) of ``now_ms`` that are spent."""
+        return self._ledger.messages_spent(self.key, day=now_ms // 1000 // _DAY)
+
     def open_stream(self) -> None:
         """Occupy a subscription until ``close_stream``. Raises ``NotifyError`` 42903."""
         if not self._ledger.open_stream(self.key, limit=self._config.visitor_subscription_limit):
@@ -105,10 +109,14 @@ class Visitors:
             client: address and port of the socket's other end; ``None`` for a Unix socket.
             headers: as ASGI has them; read only behind a proxy.
         """
+        return self._visitor(self.address_of(client, headers))
+
+    def address_of(self, client: tuple[str, int] | None, headers: Iterable[tuple[bytes, bytes]]) -> str:
+        """The address behind a request, as text; arguments as for ``of_request``."""
         address = client[0] if client else ""
         if self._config.behind_proxy:
             address = self._forwarded(headers) or address
-        return self._visitor(address)
+        return address
 
     def known(self, key: str) -> Visitor:
         """The visitor of a key that somebody kept: who uploaded a file, for instance."""

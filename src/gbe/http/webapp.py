@@ -1,0 +1,62 @@
+"""Settings for the web app, and the version (section 6.1)."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+import gbe
+from gbe.http.account_call import Call, Route
+from gbe.http.asgi import Headers, json_body
+from gbe.http.services import Services
+from gbe.notify.errors import Refusal
+
+_SCRIPT: Final[Headers] = [
+    (b"content-type", b"text/javascript; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+]
+
+
+def webapp_endpoints(services: Services) -> Iterable[Route]:
+    """For everybody, but for the version, which is for administrators."""
+    settings = json_body(webapp_settings(services))
+
+    async def as_json(_call: Call) -> bytes:
+        return settings
+
+    async def as_script(_call: Call) -> bytes:
+        return b"// made by the server\nvar config = " + settings.rstrip() + b";\n"
+
+    async def version(call: Call) -> bytes:
+        if services.access is None:
+            raise Refusal.NOT_FOUND.error()
+        call.administrator()
+        return json_body({"version": gbe.__version__, "commit": "", "date": ""})
+
+    return (
+        Route("GET", "/v1/config", as_json),
+        Route("GET", "/config.js", as_script, _SCRIPT),
+        Route("GET", "/v1/version", version),
+    )
+
+
+def webapp_settings(services: Services) -> dict[str, object]:
+    """The settings object: nothing in it is secret, nor made from anything that is."""
+    config = None if services.access is None else services.access.config
+    settings: dict[str, object] = {
+        "base_url": "",  # the same origin
+        "app_root": "/",
+        "enable_login": config is not None and config.enable_login,
+        "require_login": config is not None and config.require_login,
+        "enable_signup": config is not None and config.enable_signup,
+        "enable_payments": False,
+        "enable_calls": False,
+        "enable_emails": False,
+        "enable_reset_password": False,
+        "enable_reservations": config is not None and config.enable_reservations,
+        "enable_web_push": False,
+        "billing_contact": "",
+        "web_push_public_key": "",
+        "disallowed_topics": list(services.notify.disallowed_topics),
+    }
+    return {**settings, "config_hash": hashlib.sha256(json_body(settings)).hexdigest()[:16]}

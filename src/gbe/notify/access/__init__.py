@@ -1,0 +1,1 @@
+"""Who may read and write which topics: users, roles, tokens, access-control entries (section 10)."""

@@ -1,0 +1,103 @@
+"""Who makes a request, and what that one may."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gbe.notify.access.directory import Directory
+from gbe.notify.access.permissions import Permission
+from gbe.notify.access.users import User
+from gbe.notify.errors import Refusal
+
+
+class Caller:
+    """A caller who may do everything, as without access control; the base of the others."""
+
+    name: str | None = None
+    """Of the user; ``None``: nobody in particular."""
+
+    def may(self, topic: str, *, write: bool) -> bool:  # noqa: ARG002 - for those who may less
+        """Whether this one may publish to (``write``) or read a topic."""
+        return True
+
+    def check_read(self, *topics: str) -> None:
+        """Raises ``NotifyError`` 40301 unless all of these may be read."""
+        if not all(self.may(topic, write=False) for topic in topics):
+            raise Refusal.FORBIDDEN.error()
+
+    def check_write(self, topic: str) -> None:
+        """Raises ``NotifyError`` 40301 unless messages may be published to this topic."""
+        if not self.may(topic, write=True):
+            raise Refusal.FORBIDDEN.error()
+
+    def is_still(self) -> bool:
+        """Whether the credentials that the request came with are still good."""
+        return True
+
+
+OPEN: Final = Caller()
+"""Whoever calls a server without access control."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a user has shown.
+
+    Attributes:
+        token: the hash of an access token; empty: it was a password.
+        password: the hash that the password belonged to.
+    """
+
+    token: str = ""
+    password: str = ""
+
+
+class KnownCaller(Caller):
+    """A caller on a server with access control.
+
+    Args:
+        user: ``None`` for anonymous ones.
+        given: the token itself, if it was one.
+    """
+
+    def __init__(
+        self,
+        directory: Directory,
+        default: Permission,
+        user: User | None = None,
+        proof: Proof | None = None,
+        given: str = "",
+    ) -> None:
+        self._directory, self._default = directory, default
+        self.name = None if user is None else user.name
+        self.proof, self.given = proof or Proof(), given
+
+    @property
+    def user(self) -> User | None:
+        """The user as it is now; ``None`` for anonymous callers, and when it was deleted meanwhile."""
+        return None if self.name is None else self._directory.user(self.name)
+
+    def may(self, topic: str, *, write: bool) -> bool:
+        """By the rules of section 10.3."""
+        permission = self._permission(topic)
+        return permission.writes if write else permission.reads
+
+    def is_still(self) -> bool:
+        """Whether the user is there, with the same password, or the token."""
+        if self.name is None:
+            return True
+        user = self.user
+        if user is None:
+            return False
+        return self.proof.token in user.tokens if self.proof.token else self.proof.password == user.password
+
+    def _permission(self, topic: str) -> Permission:
+        user = self.user
+        if user is not None:
+            if user.is_admin or topic == user.sync_topic:
+                return Permission.READ_WRITE
+            own = user.grants.find(topic)
+            if own is not None:
+                return own
+        elif self.name is not None:
+            return Permission.DENY_ALL
+        return self._directory.everyone.grants.find(topic) or self._default

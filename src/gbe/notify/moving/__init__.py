@@ -1,0 +1,1 @@
+"""Moves an ntfy installation over: what its SQLite files hold, and how it gets here."""
