@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 
 from gbe.errors import InvalidJobError, InvalidTaskError, JobNotFoundError, RecordTooLargeError
 from gbe.graph import progress
@@ -30,6 +30,7 @@ from gbe.jobs.inputs import InputError, Inputs
 from gbe.jobs.store import JobStore, Plan
 from gbe.lifecycle.registered import Settings
 from gbe.lifecycle.transitions import TaskState
+from gbe.schemas.jobs import JobWord
 
 _AT_ONCE: Final = 64
 _CHUNKS_AT_ONCE: Final = 4
@@ -314,7 +315,7 @@ class Advancer:
 
     async def _end(self, seen: JobRecord, job: JobRecord) -> Step:
         """Tell that a job has ended; once that is stored, nobody looks at it any more."""
-        await self.store.announce(job, job.state.value)
+        await self.store.announce(job, cast("JobWord", job.state.value))
         job.look_at = None
         is_written = await self.store.update(seen, job, ttl=job.retention_ms / 1000)
         return Step.DONE if is_written else Step.OVERTAKEN

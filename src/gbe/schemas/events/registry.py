@@ -1,12 +1,14 @@
 """Which schema the events of a subject have: gbe's own, and those that users add."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
+from gbe.schemas.decoding import FAULTS
 from gbe.schemas.events import api, audit, auth, lifecycle, system
+from gbe.schemas.fields import Head
 from gbe.schemas.system import SweepReport
 from gbe.schemas.violations import violation
 from gbe.subjects import check_pattern, is_literal, matches
@@ -38,16 +40,8 @@ BUILT_IN: Final[Mapping[str, type[Any]]] = {
 _MOST_CACHED: Final = 4096
 
 
-class _Head(msgspec.Struct):
-    """What every event must have, whatever its own type says about defaults."""
-
-    v: Annotated[int, msgspec.Meta(ge=1)]
-    ts: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-
-
-_heads: Final = msgspec.json.Decoder(_Head)
-_FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# what every event must have, whatever its own type says about defaults
+_heads: Final = msgspec.json.Decoder(Head)
 
 
 class EventSchema:
@@ -79,7 +73,7 @@ class EventSchema:
         try:
             _heads.decode(payload)
             return self._decoder.decode(payload)
-        except _FAULTS as exc:
+        except FAULTS as exc:
             raise InvalidEventError(subject, *violation(str(exc))) from None
 
     def json_schema(self) -> dict[str, Any]:
