@@ -26,10 +26,11 @@ test: $(VENV)/.dev lint engines ## Lint, types and all tests (options: make test
 engines: ## Make sure that the engines of the tests are there
 	@scripts/install-engines
 
-lint: $(VENV)/.dev ## Lint and strict types
+lint: $(VENV)/.dev ## Lint, strict types, and the schemas against their releases
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/gbe schema check
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .
