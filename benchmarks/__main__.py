@@ -32,6 +32,7 @@ NAMES: Final = (
     "tasks",
     "retention",
     "events",
+    "validation",
 )
 
 
