@@ -1,5 +1,6 @@
 """Which schema the events of a subject have: gbe's own, and those that users add."""
 
+import inspect
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import msgspec
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
 from gbe.schemas.decoding import FAULTS
 from gbe.schemas.events import api, audit, auth, lifecycle, system
+from gbe.schemas.events.base import Event
 from gbe.schemas.fields import Head
 from gbe.schemas.system import SweepReport
 from gbe.schemas.violations import violation
@@ -67,6 +69,20 @@ class EventSchema:
             self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
         except TypeError as exc:
             raise ConfigError(f"event {pattern}: {kind!r} is no type of a JSON document: {exc}") from exc
+        self._has_head = _has_head(kind)
+
+    def check(self, subject: str, payload: bytes) -> None:
+        """Whether what was encoded of this type's own value is an event. Raises ``InvalidEventError``.
+
+        Of a ``gbe.Event`` the type itself knows what every event must have, and none of it was left out.
+        """
+        if not self._has_head:
+            self.decode(subject, payload)
+            return
+        try:
+            self._decoder.decode(payload)
+        except FAULTS as exc:
+            raise InvalidEventError(subject, *violation(str(exc))) from None
 
     def decode(self, subject: str, payload: bytes) -> Any:
         """The event. Raises ``InvalidEventError`` that names the field."""
@@ -90,6 +106,8 @@ class EventRegistry:
     def __init__(self, schemas: Mapping[str, type[Any]] = BUILT_IN) -> None:
         self._schemas: dict[str, EventSchema] = {}
         self._found: dict[str, EventSchema] = {}
+        self.domains: frozenset[str] = frozenset()
+        """The first tokens of all patterns; another object whenever a schema was added."""
         for pattern, kind in schemas.items():
             self.register(pattern, kind)
 
@@ -97,14 +115,10 @@ class EventRegistry:
         """Add a schema, or replace the one of the same pattern. Raises ``ConfigError``."""
         self._schemas[pattern] = EventSchema(pattern, kind)
         self._found.clear()
+        self.domains = frozenset(pattern.partition(".")[0] for pattern in self._schemas)
 
     def __iter__(self) -> Iterator[EventSchema]:
         return iter(self._schemas.values())
-
-    @property
-    def domains(self) -> frozenset[str]:
-        """The first tokens of all patterns."""
-        return frozenset(pattern.partition(".")[0] for pattern in self._schemas)
 
     def schema_of(self, subject: str) -> EventSchema:
         """The schema of a subject without the namespace. Raises ``UnknownEventError``."""
@@ -121,6 +135,14 @@ class EventRegistry:
     def decode(self, subject: str, payload: bytes) -> Any:
         """The event of a subject without the namespace. Raises ``UnknownEventError``, ``InvalidEventError``."""
         return self.schema_of(subject).decode(subject, payload)
+
+
+def _has_head(kind: type[Any]) -> bool:
+    """Whether a type is a ``gbe.Event`` that has not given ``v``, ``ts`` or ``id`` another type."""
+    if Event not in getattr(kind, "__mro__", ()):
+        return False
+    parts = kind.__mro__[: kind.__mro__.index(Event)]
+    return not any(inspect.get_annotations(part).keys() & {"v", "ts", "id"} for part in parts)
 
 
 def _exactness(pattern: str) -> tuple[int, ...]:
