@@ -14,6 +14,7 @@ from gbe.contracts.types import REFUSALS, PayloadType, is_payload
 from gbe.contracts.vectors import same, without_defaults
 from gbe.errors import InvalidEnvelopeError, InvalidEventError
 from gbe.lifecycle.schema import mismatch
+from gbe.schemas.events.registry import BUILT_IN
 
 CONTRACT = contract()
 TYPES = {name: PayloadType(schema) for name, schema in CONTRACT.schemas.items() if is_payload(schema)}
@@ -149,6 +150,12 @@ def _present(value: Any, schema: Any, path: str = "") -> set[str]:
         if name in value:
             found |= {f"{path}{name}"} | _present(value[name], inner, f"{path}{name}.")
     return found
+
+
+def test_every_event_that_gbe_knows_has_its_schema() -> None:
+    """The registry of programs and the files name the same type for the same subjects."""
+    stated = {subject: TYPES[name].kind for name in TYPES for subject in CONTRACT.schemas[name].get("x-subjects", ())}
+    assert {subject: kind for subject, kind in stated.items() if subject.startswith("events.")} == BUILT_IN
 
 
 def test_every_kind_of_case_is_there_for_every_payload() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
+from gbe.schemas.archive import ArchiveReport
 from gbe.schemas.decoding import FAULTS
 from gbe.schemas.events import api, audit, auth, lifecycle, system
 from gbe.schemas.events.base import Event
@@ -23,6 +24,7 @@ BUILT_IN: Final[Mapping[str, type[Any]]] = {
     "events.system.deploy": system.SystemDeploy,
     "events.system.error": system.SystemFault,
     "events.system.sweep": SweepReport,
+    "events.system.archive": ArchiveReport,
     "events.system.*": system.SystemRecord,
     "events.api.request": api.ApiRequest,
     "events.api.error": api.ApiError,
