@@ -1,23 +1,19 @@
 """The bindings on real engines, with the engines' usual clients: what gbe writes is what the vectors say, byte by byte,
 and what others write by the vectors is what gbe reads."""
 
-import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import nats
 import pytest
-import redis.cluster
 from tests.engines import NatsProcess
-from tests.redis_engines import RedisCluster, RedisProcess
 from tests.vectors.files import in_bytes, vectors
 from tests.vectors.test_bindings import envelope_of
 
-import redis
 from gbe.envelope import Envelope
 from gbe.ids import encode_ulid
 from gbe.redis.config import RedisConfig
@@ -30,21 +26,6 @@ STREAM = StreamConfig(name="vectors", subjects=("gbe.>", "g"))
 MESSAGES = list(vectors("nats-message"))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ENTRIES = list(vectors("redis-entry"))
-
-
-@pytest.fixture(scope="module")
-def nats_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsProcess]:
-    """One of its own: the vectors' subjects are everybody's."""
-    with NatsProcess(tmp_path_factory.mktemp("vectors") / "nats") as engine:
-        yield engine
-
-
-@pytest.fixture(scope="module", params=["redis", "redis-cluster"])
-def redis_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A server, or a cluster of three."""
-    folder = tmp_path_factory.mktemp("vectors")
-    with RedisProcess(folder) if request.param == "redis" else RedisCluster(folder, replicas=0) as engine:
-        yield engine
 
 
 async def published(transport: Transport, envelope: Envelope, key: str | None = None) -> None:
@@ -134,17 +115,11 @@ class Redis:
 
 
 @pytest.fixture
-async def on_redis(redis_server: Any) -> AsyncIterator[Redis]:
+async def on_redis(redis_server: Any, redis_client: Any) -> AsyncIterator[Redis]:
     config = RedisConfig(url=redis_server.url, publish_timeout=30.0, request_timeout=20.0)
-    if isinstance(redis_server, RedisCluster):
-        host, _, port = redis_server.url.rpartition("/")[2].partition(",")[0].partition(":")
-        client: Any = await asyncio.to_thread(redis.cluster.RedisCluster, host=host, port=int(port))
-    else:
-        client = redis.Redis.from_url(redis_server.url)
     async with await RedisTransport.open(config) as transport:
         await transport.ensure_stream(STREAM)
-        yield Redis(transport, client)
-    client.close()
+        yield Redis(transport, redis_client)
 
 
 async def test_messages_lie_in_redis_as_the_vectors_say(on_redis: Redis) -> None:

@@ -178,7 +178,7 @@ def test_kinds_of_vectors_are_known() -> None:
     known = {
         *("payload", "nats-message", "redis-entry", "subject", "pattern", "ulid", "traceparent", "record", "move"),
         *("task-id-of-key", "job-id-of-key", "task-id-of-job", "subject-keys", "state-keys", "task-names", "job-names"),
-        "deadletter-subject",
+        *("deadletter-subject", "state-write"),
     }
     assert {vector["kind"] for _, vector in vectors()} == known
     assert named("move")["ids"]
