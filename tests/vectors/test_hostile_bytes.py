@@ -109,6 +109,9 @@ def test_fields_of_an_entry_in_redis(fields: list[bytes]) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x95" + b"\x91" * 100_000)
+@example(b"\x96\xa1a\xa1b\x01\xc4\x00\xc0" + b"\x91" * 100_000)
+@example(b"\x95\xa2\x80\x80")
 def test_messages_that_are_not_stored(message: bytes) -> None:
     """Whatever a channel says."""
     redis_wire.read_unstored(b"v1-1 " + message)
@@ -116,6 +119,9 @@ def test_messages_that_are_not_stored(message: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
+@example(b"\x81\xa3\x00\x00\x80")
+@example(b"\x91" * 100_000)
+@example(b"\x81\xa1a" + b"\x91" * 100_000)
 def test_bodies_of_records_in_nats(body: bytes) -> None:
     """What somebody else put into the bucket is no record."""
     assert state_wire.decode(body) is None or isinstance(state_wire.decode(body), dict)
