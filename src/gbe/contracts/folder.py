@@ -36,7 +36,7 @@ class Contract:
         """Every vector with its file's path within ``vectors``; each member as it stands in the file."""
         root = self.folder / "vectors"
         for file in sorted(root.rglob("*.json")):
-            yield str(file.relative_to(root)), _read(file, _raw_documents)
+            yield file.relative_to(root).as_posix(), _read(file, _raw_documents)
 
 
 def read_contract(folder: Path) -> Contract:
@@ -49,7 +49,7 @@ def read_contract(folder: Path) -> Contract:
     files = sorted(root.rglob("*.json")) if root.is_dir() else []
     if not files:
         raise ContractError(f"there is no schema in {root}; `gbe schema new NAME` begins one")
-    schemas = {str(file.relative_to(root).with_suffix("")): _read(file, _documents) for file in files}
+    schemas = {file.relative_to(root).with_suffix("").as_posix(): _read(file, _documents) for file in files}
     ids: dict[object, str] = {}
     for name, schema in schemas.items():
         other = ids.setdefault(schema.get("$id", name), name)

@@ -61,11 +61,13 @@ class PayloadVector:
 
     def failure(self, schema: Mapping[str, Any], kind: PayloadType | None) -> str | None:
         """What is wrong with what a schema, or a type, makes of this case; ``None`` if it is as it should be."""
-        refusals = [text for text in (refusal(self.payload, schema), kind and _refused(self.payload, kind)) if text]
+        by_schema = refusal(self.payload, schema)
+        by_type = by_schema if kind is None else _refused(self.payload, kind)
         if not self.is_valid:
-            return None if refusals else "it is accepted; expected a refusal"
-        if refusals:
-            return f"it is refused: {refusals[0]}"
+            accepted = "the schema" if by_schema is None else "the type" if by_type is None else None
+            return accepted and f"{accepted} accepts it; expected a refusal"
+        if by_schema is not None or by_type is not None:
+            return f"it is refused: {by_schema or by_type}"
         if kind is None:
             return None
         again = msgspec.json.decode(msgspec.json.encode(kind.decode(self.payload)))
@@ -83,18 +85,33 @@ def refusal(payload: bytes, schema: Mapping[str, Any]) -> str | None:
     return None if wrong is None else f"{wrong[0]}: {wrong[1]}" if wrong[0] else wrong[1]
 
 
-def without_defaults(value: Any, schema: Any) -> Any:
+def without_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
     """A document without the declared fields that have their default, at every depth."""
+    return _without_defaults(value, schema, schema)
+
+
+def _without_defaults(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
+    schema = _shape(schema, root)
     if isinstance(value, list):
-        return [without_defaults(item, schema.get("items", {})) for item in value]
+        return [_without_defaults(item, schema.get("items", {}), root) for item in value]
     if not isinstance(value, dict):
         return value
     fields = schema.get("properties", {})
     return {
-        name: without_defaults(item, fields.get(name, {}))
+        name: _without_defaults(item, fields.get(name, {}), root)
         for name, item in value.items()
         if not ("default" in fields.get(name, {}) and same(item, fields[name]["default"]))
     }
+
+
+def _shape(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What says which fields a value has: behind a reference, or beside ``null``."""
+    if not isinstance(schema, Mapping):
+        return {}
+    if "$ref" in schema:
+        return _shape(root.get("$defs", {}).get(str(schema["$ref"]).removeprefix("#/$defs/")), root)
+    shapes = [_shape(option, root) for option in schema.get("anyOf", ())]
+    return next((shape for shape in shapes if shape.keys() & {"properties", "items"}), schema)
 
 
 def same(one: Any, other: Any) -> bool:

@@ -12,6 +12,7 @@ from tests.vectors.files import contract
 
 from gbe.contracts.evolution import compare
 from gbe.contracts.structure import fields_of
+from gbe.contracts.vectors import without_defaults
 from gbe.errors import ContractError
 
 Schema = dict[str, Any]
@@ -220,6 +221,14 @@ def test_references_and_alternatives_are_the_same_as_what_they_stand_for() -> No
     }
     found = fields_of(msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Whole))))
     assert found == fields_of(by_hand)
+
+
+def test_defaults_are_left_out_behind_references_too() -> None:
+    """As in the schemas that msgspec writes."""
+    schema = msgspec.json.decode(msgspec.json.encode(msgspec.json.schema(Whole)))
+    document = {"part": {"size": None}, "parts": [{"size": None}, {"size": 1, "more": None}]}
+    assert without_defaults(document, schema) == {"part": {}, "parts": [{}, {"size": 1, "more": None}]}
+    assert without_defaults({"part": None, "parts": []}, schema) == {}
 
 
 ALL = contract().schemas
