@@ -31,10 +31,11 @@ engines: ## Make sure that the engines of the tests are there
 clients: ## Make sure that the npm clients of the tests are there
 	@scripts/install-clients
 
-lint: $(VENV)/.dev ## Lint and strict types
+lint: $(VENV)/.dev ## Lint, strict types, and the schemas against their releases
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/gbe schema check
 
 format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -33,6 +33,7 @@ NAMES: Final = (
     "retention",
     "events",
     "jobs",
+    "validation",
 )
 
 

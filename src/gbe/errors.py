@@ -53,6 +53,7 @@ GbeError
 │   ├── LetterNotFoundError            never written, or its retention is over
 │   ├── InvalidLetterQueryError        a filter or an option that cannot be; names the field; nothing was changed
 │   └── LetterConflictError            its status does not allow it, or somebody else was faster
+├── ContractError                      schemas or vectors that cannot be read or used; the text names file and field
 ├── ScheduleError
 │   ├── InvalidScheduleError           a setting that cannot be; names the field; nothing was written
 │   ├── ScheduleNotFoundError          no schedule has that name
@@ -407,6 +408,10 @@ class InvalidLetterQueryError(DeadLetterError, ValueError):
 
 class LetterConflictError(DeadLetterError):
     """A letter's status does not allow it, or it changed meanwhile."""
+
+
+class ContractError(GbeError):
+    """Schemas or vectors that cannot be read, compared or scaffolded; the text names the file and says what to do."""
 
 
 class ScheduleError(GbeError):

@@ -34,6 +34,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"connect"}),  # opens what the configuration names
     frozenset({"workforce"}),  # tasks and events in one process
     frozenset({"app"}),
+    frozenset({"contracts"}),  # schemas and vectors in folders; needs no engine
     frozenset({"cli", "testing"}),
 )
 DOMAINS: Final = frozenset({"events", "tasks", "notify", "archive", "sweeper", "schedules", "deadletters", "jobs"})

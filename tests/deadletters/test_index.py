@@ -20,6 +20,7 @@ def letter(desk: Desk, number: int, **changes: object) -> DeadLetter:
     message_id = new_ulid()
     at = 1_790_000_000_000 + 1000 * number
     values = {
+        "v": 1,
         "ts": at,
         "id": f"{message_id}.g",
         "reason": f"no row {number}",

@@ -16,6 +16,7 @@ from gbe.cli.event_commands import events_app
 from gbe.cli.job_commands import jobs_app, orchestrator
 from gbe.cli.notify_commands import notify_app
 from gbe.cli.schedule_commands import schedules_app
+from gbe.cli.schema_commands import schema_app
 from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
 from gbe.errors import GbeError
@@ -40,6 +41,7 @@ app.command()(orchestrator)
 app.add_typer(archive_app)
 app.add_typer(streams_app)
 app.add_typer(notify_app)
+app.add_typer(schema_app)
 app.command()(archiver)
 
 ConfigOption = Annotated[

@@ -15,11 +15,11 @@ from gbe.cli.output import clean, escaped, moment, print_json, print_table
 from gbe.cli.runtime import run
 from gbe.config import Settings
 from gbe.durations import parse_duration
-from gbe.errors import InvalidTaskError, TaskCancelledError, TaskFailedError
+from gbe.errors import InvalidEnvelopeError, InvalidTaskError, TaskCancelledError, TaskFailedError
 from gbe.lifecycle.names import check_task_id
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
-from gbe.schemas.tasks import decode_progress
+from gbe.schemas.tasks import TaskProgress, decode_progress
 from gbe.tasks.client import MAX_PARAMS, SubmitOptions, TaskClient, as_document
 
 Work = Callable[[TaskClient], Coroutine[Any, Any, None]]
@@ -187,14 +187,21 @@ def show(settings: Settings, task_id: str, *, json: bool, follow: bool) -> None:
     with_client(settings, work)
 
 
+def _progress(payload: bytes) -> TaskProgress | None:
+    try:
+        return decode_progress(payload)
+    except InvalidEnvelopeError:  # some other program put it there
+        return None
+
+
 async def _follow(client: TaskClient, record: TaskRecord) -> None:
     subject = client.backend.names.progress(record.task_type)
 
     async def print_progress() -> None:
         async with client.backend.transport.tail([subject]) as messages:
             async for message in messages:
-                progress = decode_progress(message.envelope.payload)
-                if progress.task_id == record.task_id:
+                progress = _progress(message.envelope.payload)
+                if progress is not None and progress.task_id == record.task_id:
                     of = "" if progress.total is None else f"/{progress.total}"
                     typer.echo(f"{progress.done}{of} {clean(progress.note)}".rstrip())
 

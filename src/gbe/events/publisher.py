@@ -3,8 +3,7 @@
 import copy
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import msgspec
 
@@ -13,6 +12,7 @@ from gbe.errors import InvalidEventError, PayloadTooLargeError, TransportError
 from gbe.events.domains import EventMethods
 from gbe.events.names import EventNames
 from gbe.ids import new_ulid
+from gbe.schemas.events.base import Event
 from gbe.schemas.events.registry import EventRegistry
 from gbe.transport.base import MAX_IDEMPOTENCY_KEY_BYTES, Transport
 
@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 VERSION: Final = 1
 
 _documents: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_UNWRITABLE: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """An event that its schema has accepted, ready to be published.
 
     Attributes:
@@ -96,7 +96,7 @@ class EventPublisher(EventMethods):
             InvalidSubjectError, UnknownEventError, InvalidEventError: nothing was stored.
             TransportError: as ``Transport.publish``; ``lenient`` publishers log it and return an empty id.
         """
-        draft = self.draft(subject, _encoded(subject, event), idempotency_key=idempotency_key)
+        draft = self._of_event(subject, event, idempotency_key)
         try:
             return await self.send(draft, traceparent=traceparent, timeout=timeout)
         except TransportError as exc:
@@ -111,8 +111,7 @@ class EventPublisher(EventMethods):
         Raises:
             InvalidSubjectError, UnknownEventError, InvalidEventError, PayloadTooLargeError
         """
-        full = self.names.subject(subject)
-        relative = self.names.relative(subject)
+        full, relative, schema = self.names.of(subject)
         try:
             fields = _documents.decode(document)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
@@ -124,12 +123,27 @@ class EventPublisher(EventMethods):
             missing = {name: msgspec.Raw(_encode(value)) for name, value in defaults.items() if name not in fields}
             document = _encode(missing | fields)
             fields = missing | fields
-        self.registry.decode(relative, document)
+        schema.decode(relative, document)
         if len(document) > self._transport.max_payload_size:
             raise PayloadTooLargeError(len(document), self._transport.max_payload_size)
         event_id: str = msgspec.json.decode(fields["id"])
         key = idempotency_key if idempotency_key is not None else event_id if named and _may_be_key(event_id) else None
         return Draft(full, document, event_id, message_id, key)
+
+    def _of_event(self, subject: str, event: object, idempotency_key: str | None) -> Draft:
+        """A draft of an event; one that is of its schema's type already has all that documents may leave out."""
+        name = self.names.of(subject)
+        if not isinstance(event, Event) or type(event) is not name.schema.type:
+            return self.draft(subject, _encoded(subject, event), idempotency_key=idempotency_key)
+        try:
+            document = _encode(event)
+        except _UNWRITABLE as exc:
+            raise InvalidEventError(name.relative, "", f"cannot be serialised: {exc}") from exc
+        name.schema.check(name.relative, document)
+        if len(document) > self._transport.max_payload_size:
+            raise PayloadTooLargeError(len(document), self._transport.max_payload_size)
+        key = idempotency_key if idempotency_key is not None else event.id if _may_be_key(event.id) else None
+        return Draft(name.subject, document, event.id, new_ulid(), key)
 
     async def send(self, draft: Draft, *, traceparent: str | None = None, timeout: float | None = None) -> str:
         """Store a draft; returns the id of its message. Raises ``TransportError``."""
@@ -148,7 +162,7 @@ def _encoded(subject: str, event: object) -> bytes:
         raise InvalidEventError(subject, "", "expected an event or a mapping")
     try:
         return _encode(dict(event) if isinstance(event, Mapping) else event)
-    except (TypeError, ValueError, OverflowError, RecursionError) as exc:
+    except _UNWRITABLE as exc:
         raise InvalidEventError(subject, "", f"cannot be serialised: {exc}") from exc
 
 

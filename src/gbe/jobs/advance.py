@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, cast
 
 from gbe.errors import InvalidJobError, InvalidTaskError, JobNotFoundError, RecordTooLargeError
 from gbe.graph import progress
@@ -29,6 +29,7 @@ from gbe.jobs.inputs import InputError, Inputs
 from gbe.jobs.store import JobStore, Plan
 from gbe.lifecycle.registered import Settings
 from gbe.lifecycle.transitions import TaskState
+from gbe.schemas.jobs import JobWord
 
 _CHUNKS_AT_ONCE: Final = 4
 _LONGEST_PATIENCE: Final = 60.0
@@ -338,7 +339,7 @@ class Advancer:
 
     async def _end(self, seen: JobRecord, job: JobRecord) -> Step:
         """Tell that a job has ended; once that is stored, nobody looks at it any more."""
-        await self.store.announce(job, job.state.value)
+        await self.store.announce(job, cast("JobWord", job.state.value))
         job.look_at = None
         is_written = await self.store.update(seen, job, ttl=job.retention_ms / 1000)
         return Step.DONE if is_written else Step.OVERTAKEN

@@ -172,6 +172,7 @@ class Orchestrator:
             job_id, ended = _event(subject, payload)
         except InvalidEnvelopeError as exc:
             logger.warning("not a job's: %s", exc, extra={"subject": subject})
+            await delivery.dead_letter(str(exc))
             return
         if job_id is None or not is_ulid(job_id):
             return

@@ -14,7 +14,7 @@ from gbe.graph.definition import JobDefinition, decode_definition
 from gbe.graph.names import JobNames, check_job_id
 from gbe.graph.record import Chunk, JobRecord
 from gbe.jobs.backend import JobBackend
-from gbe.schemas.jobs import VERSION, JobEvent, encode
+from gbe.schemas.jobs import VERSION, JobEvent, JobWord, encode
 from gbe.state.base import KEEP, Ttl
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class JobStore:
 
     # -- events
 
-    async def announce(self, job: JobRecord, word: str) -> None:
+    async def announce(self, job: JobRecord, word: JobWord) -> None:
         """Tell of a job's life. The same event again is the same message, as long as the engine remembers."""
         name = f"{job.job_id}.{job.run}.{word}"
         event = JobEvent(
@@ -142,7 +142,7 @@ class JobStore:
             self.names.event(job.job_type, word), encode(event), idempotency_key=name, traceparent=job.traceparent
         )
 
-    async def announce_safely(self, job: JobRecord, word: str) -> None:
+    async def announce_safely(self, job: JobRecord, word: JobWord) -> None:
         """The same where a lost event is healed by somebody who looks."""
         try:
             await self.announce(job, word)

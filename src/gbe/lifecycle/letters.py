@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from gbe.lifecycle.names import Priority, TaskNames
-from gbe.schemas.deadletter import DeadLetter, OriginalMessage
+from gbe.schemas.deadletter import VERSION, DeadLetter, OriginalMessage
 from gbe.schemas.fingerprint import fingerprint
 from gbe.schemas.tasks import TaskOutcome
 
@@ -26,6 +26,7 @@ def letter_of(names: TaskNames, outcome: TaskOutcome) -> DeadLetter:
     group = names.group(outcome.task_type)[:_MOST_GROUP]
     subject = names.queue(outcome.task_type, Priority.NORMAL)
     return DeadLetter(
+        v=VERSION,
         ts=outcome.ts,
         id=f"{outcome.task_id}.{group}",
         reason=reason,

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from gbe.lifecycle.record import MAX_ERROR_CHARACTERS, TaskRecord
-from gbe.lifecycle.transitions import TaskEvent, TaskState, next_state
+from gbe.lifecycle.transitions import TaskEvent, TaskState, end_state, next_state
 from gbe.schemas.tasks import VERSION, TaskOutcome, TaskSignal
 
 SIGNAL_PATIENCE_MS: Final = 5_000
@@ -71,7 +71,7 @@ def outcome_of(record: TaskRecord) -> TaskOutcome:
         id=f"{record.task_id}.{record.attempt}",
         task_id=record.task_id,
         task_type=record.task_type,
-        state=record.state.value,
+        state=end_state(record.state),
         attempt=record.attempt,
         retry_count=record.retry_count,
         error=record.error,

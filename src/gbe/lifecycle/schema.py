@@ -4,6 +4,8 @@ It knows the keywords that msgspec uses, and lets pass what it does not know: th
 themselves, and has the last word.
 """
 
+import binascii
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -59,11 +61,25 @@ def _scalar(value: Any, schema: Mapping[str, Any]) -> str | None:
         for keyword, fails, words in _BOUNDS:
             if keyword in schema and fails(value, schema[keyword]):
                 return f"expected {words} {schema[keyword]}"
+    if isinstance(value, str) and (reason := _text(value, schema)) is not None:
+        return reason
     if isinstance(value, str | list):
         if len(value) < schema.get("minLength", schema.get("minItems", 0)):
             return "too short"
         if len(value) > schema.get("maxLength", schema.get("maxItems", len(value))):
             return "too long"
+    return None
+
+
+def _text(value: str, schema: Mapping[str, Any]) -> str | None:
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and re.search(pattern, value) is None:
+        return f"expected text that matches {pattern}"
+    if schema.get("contentEncoding") == "base64":
+        try:
+            binascii.a2b_base64(value, strict_mode=True)
+        except (binascii.Error, ValueError):
+            return "expected base64"
     return None
 
 

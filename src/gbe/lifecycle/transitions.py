@@ -11,9 +11,10 @@ conditional on it. Claim and start are one write where nothing lies between them
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, cast
 
 from gbe.errors import IllegalTransitionError
+from gbe.schemas.tasks import EndState
 
 
 class TaskState(StrEnum):
@@ -81,3 +82,8 @@ def next_state(state: TaskState, event: TaskEvent) -> TaskState:
     if after is None:
         raise IllegalTransitionError(state.value, event.value)
     return after
+
+
+def end_state(state: TaskState) -> EndState:
+    """The word for a terminal state, as outcomes tell it."""
+    return cast("EndState", state.value)

@@ -31,6 +31,7 @@ from gbe.schemas.notify import (
     SCHEMA_VERSION,
     Action,
     Attachment,
+    Kind,
     Notification,
 )
 
@@ -284,7 +285,7 @@ def message_delete(topic: str, sequence_id: str, *, config: NotifyConfig, now_ms
     return _sequence_event(MESSAGE_DELETE, topic, sequence_id, config, now_ms)
 
 
-def _sequence_event(event: str, topic: str, sequence_id: str, config: NotifyConfig, now_ms: int) -> Publication:
+def _sequence_event(event: Kind, topic: str, sequence_id: str, config: NotifyConfig, now_ms: int) -> Publication:
     time = now_ms // 1000
     durable = config.cache_duration > 0
     message_id, ulid = mint_with_ulid(now_ms)

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from gbe.schemas.fields import Count, Moment, PayloadId, Version
+
 VERSION: Final = 1
 POSITION: Final = "position"
 """The field that holds ``str(Position)``."""
@@ -92,17 +94,17 @@ class ArchiveReport(msgspec.Struct, frozen=True, kw_only=True):
         oldest_ms: age of the oldest of those.
     """
 
-    v: int = VERSION
-    ts: int
-    id: str
+    v: Version = VERSION
+    ts: Moment
+    id: PayloadId
     archiver: str
     sink: str
-    batches: int = 0
-    messages: int = 0
-    payload_bytes: int = 0
-    failures: int = 0
-    waiting: int = 0
-    oldest_ms: int = 0
+    batches: Count = 0
+    messages: Count = 0
+    payload_bytes: Count = 0
+    failures: Count = 0
+    waiting: Count = 0
+    oldest_ms: Count = 0
 
 
 _encoder: Final = msgspec.json.Encoder()

@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from gbe.envelope import Envelope
-from gbe.errors import InvalidEnvelopeError
+from gbe.schemas.decoding import decoded
+from gbe.schemas.fields import Count, Moment, PayloadId, Timestamp, Version
 from gbe.schemas.fingerprint import fingerprint
 
 VERSION: Final = 1
@@ -18,9 +19,9 @@ VERSION: Final = 1
 class OriginalMessage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The envelope and payload of the message that was given up."""
 
-    id: str
+    id: PayloadId
     subject: str
-    timestamp: int
+    timestamp: Timestamp
     payload: bytes
     traceparent: str | None = None
 
@@ -46,18 +47,18 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     Everything from ``error_type`` on came later than version 1's first letters, and may be absent.
     """
 
-    v: int = VERSION
-    ts: int
-    id: str
+    v: Version
+    ts: Moment
+    id: PayloadId
     reason: str
     group: str
-    deliveries: int
+    deliveries: Count
     original: OriginalMessage
     error_type: str | None = None
-    first_failed_at: int | None = None
-    last_failed_at: int | None = None
+    first_failed_at: Moment | None = None
+    last_failed_at: Moment | None = None
     fingerprint: str | None = None
-    payload_left_out: int | None = None
+    payload_left_out: Count | None = None
     task_type: str | None = None
     task_id: str | None = None
 
@@ -101,7 +102,4 @@ def decode(payload: bytes) -> DeadLetter:
     Raises:
         InvalidEnvelopeError: not a dead letter.
     """
-    try:
-        return _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEnvelopeError(f"not a dead letter: {exc}") from exc
+    return decoded(_decoder, payload, "a dead letter")

@@ -1,12 +1,16 @@
 """Payloads of ``gbe.jobs.{job_type}.{created|completed|failed|cancelled}``: JSON with ``v``, ``ts`` and ``id``."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gbe.errors import InvalidEnvelopeError
+from gbe.schemas.decoding import decoded
+from gbe.schemas.fields import Moment, PayloadId, TypeName, Ulid, Version
 
 VERSION: Final = 1
+
+JobWord = Literal["created", "completed", "failed", "cancelled"]
+Run = Annotated[int, msgspec.Meta(ge=1, le=255)]
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,13 +24,13 @@ class JobEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         error: why it failed.
     """
 
-    v: int
-    ts: int
-    id: str
-    job_id: str
-    job_type: str
-    state: str
-    run: int = 1
+    v: Version
+    ts: Moment
+    id: PayloadId
+    job_id: Ulid
+    job_type: TypeName
+    state: JobWord
+    run: Run = 1
     error: str | None = None
 
 
@@ -41,7 +45,4 @@ def encode(event: JobEvent) -> bytes:
 
 def decode_event(payload: bytes) -> JobEvent:
     """Read an event; raises ``InvalidEnvelopeError``."""
-    try:
-        return _events.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise InvalidEnvelopeError(f"not a job event: {exc}") from exc
+    return decoded(_events, payload, "a job event")

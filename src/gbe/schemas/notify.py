@@ -6,11 +6,12 @@ carries. The topic is in the subject and not repeated here. What has its default
 are skipped: a newer producer may add optional ones.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gbe.errors import InvalidEnvelopeError
+from gbe.schemas.decoding import decoded
+from gbe.schemas.fields import Count, Moment, PayloadId, Seconds, Version
 
 SCHEMA_VERSION: Final = 1
 
@@ -18,6 +19,9 @@ MESSAGE: Final = "message"
 MESSAGE_CLEAR: Final = "message_clear"
 MESSAGE_DELETE: Final = "message_delete"
 POLL_REQUEST: Final = "poll_request"
+
+Kind = Literal["message", "message_clear", "message_delete", "poll_request"]
+ActionKind = Literal["view", "broadcast", "http", "copy"]
 
 # gc=False: these hold only strings, numbers, tuples and flat mappings, which cannot form a cycle
 
@@ -40,7 +44,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     """
 
     id: str
-    action: str
+    action: ActionKind
     label: str
     clear: bool
     url: str | None = None
@@ -65,8 +69,8 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     name: str
     type: str | None = None
-    size: int | None = None
-    expires: int | None = None
+    size: Count | None = None
+    expires: Seconds | None = None
     url: str
 
 
@@ -94,12 +98,12 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         encoding: ``base64`` if the body was not text.
     """
 
-    v: Annotated[int, msgspec.Meta(ge=1)]
-    ts: int
-    id: str
-    time: int
-    event: str
-    expires: int | None = None
+    v: Version
+    ts: Moment
+    id: PayloadId
+    time: Seconds
+    event: Kind
+    expires: Seconds | None = None
     sequence_id: str | None = None
     title: str | None = None
     message: str | None = None
@@ -129,7 +133,4 @@ def decode(payload: bytes) -> Notification:
     Raises:
         InvalidEnvelopeError: not JSON, a required field is missing, or a field has the wrong type.
     """
-    try:
-        return _decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidEnvelopeError(f"not a notification: {exc}") from exc
+    return decoded(_decoder, payload, "a notification")

@@ -4,6 +4,8 @@ from typing import Final
 
 import msgspec
 
+from gbe.schemas.fields import Count, Moment, PayloadId, Version
+
 VERSION: Final = 1
 
 
@@ -21,24 +23,24 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
         took_ms: how long it took.
     """
 
-    v: int = VERSION
-    ts: int
-    id: str
+    v: Version = VERSION
+    ts: Moment
+    id: PayloadId
     sweeper: str
-    signalled: int = 0
-    waiting: int = 0
-    retried: int = 0
-    failed: int = 0
-    contended: int = 0
-    took_ms: int = 0
+    signalled: Count = 0
+    waiting: Count = 0
+    retried: Count = 0
+    failed: Count = 0
+    contended: Count = 0
+    took_ms: Count = 0
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """Something that an operator should know of."""
 
-    v: int = VERSION
-    ts: int
-    id: str
+    v: Version = VERSION
+    ts: Moment
+    id: PayloadId
     source: str
     error: str
     task_type: str | None = None

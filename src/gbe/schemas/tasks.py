@@ -4,13 +4,17 @@ A signal says that a task waits; what it carries of the task spares the worker a
 true as long as the claim that names its ``attempt`` succeeds.
 """
 
-from typing import Final, TypeVar
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from gbe.errors import InvalidEnvelopeError
+from gbe.schemas.decoding import decoded
+from gbe.schemas.fields import Count, Moment, PayloadId, Subject, TypeName, Ulid, Version
 
 VERSION: Final = 1
+
+EndState = Literal["completed", "failed", "cancelled"]
+StepSeconds = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class TaskSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,35 +35,35 @@ class TaskSignal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         attempt_trace: the trace context of the first attempt, which later ones link to.
     """
 
-    v: int
-    ts: int
-    id: str
-    task_id: str
-    attempt: int
-    created_at: int
-    retry_count: int = 0
-    max_retries: int | None = None
-    step_timeout: float | None = None
-    deadline: int | None = None
+    v: Version
+    ts: Moment
+    id: PayloadId
+    task_id: Ulid
+    attempt: Count
+    created_at: Moment
+    retry_count: Count = 0
+    max_retries: Count | None = None
+    step_timeout: StepSeconds | None = None
+    deadline: Moment | None = None
     key: str | None = None
-    reply_to: str | None = None
+    reply_to: Subject | None = None
     params: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    job_id: str | None = None
+    job_id: Ulid | None = None
     attempt_trace: str | None = None
 
 
 class TaskProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A running task has come so far."""
 
-    v: int
-    ts: int
-    id: str
-    task_id: str
-    task_type: str
-    attempt: int
+    v: Version
+    ts: Moment
+    id: PayloadId
+    task_id: Ulid
+    task_type: TypeName
+    attempt: Count
     worker: str
-    done: int
-    total: int | None = None
+    done: Count
+    total: Count | None = None
     note: str = ""
 
 
@@ -72,22 +76,20 @@ class TaskOutcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
         result: as JSON, in replies only, and only if it is not large.
     """
 
-    v: int
-    ts: int
-    id: str
-    task_id: str
-    task_type: str
-    state: str
-    attempt: int
-    retry_count: int = 0
+    v: Version
+    ts: Moment
+    id: PayloadId
+    task_id: Ulid
+    task_type: TypeName
+    state: EndState
+    attempt: Count
+    retry_count: Count = 0
     error: str | None = None
     worker: str | None = None
-    run_ms: int | None = None
-    job_id: str | None = None
+    run_ms: Count | None = None
+    job_id: Ulid | None = None
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
-
-_T = TypeVar("_T", TaskSignal, TaskProgress, TaskOutcome)
 
 _encoder: Final = msgspec.json.Encoder()
 _signals: Final = msgspec.json.Decoder(TaskSignal)
@@ -102,21 +104,14 @@ def encode(payload: TaskSignal | TaskProgress | TaskOutcome) -> bytes:
 
 def decode_signal(payload: bytes) -> TaskSignal:
     """Read a signal; raises ``InvalidEnvelopeError``."""
-    return _decode(_signals, payload, "signal")
+    return decoded(_signals, payload, "a task signal")
 
 
 def decode_progress(payload: bytes) -> TaskProgress:
     """Read progress; raises ``InvalidEnvelopeError``."""
-    return _decode(_progress, payload, "progress")
+    return decoded(_progress, payload, "task progress")
 
 
 def decode_outcome(payload: bytes) -> TaskOutcome:
     """Read an outcome; raises ``InvalidEnvelopeError``."""
-    return _decode(_outcomes, payload, "outcome")
-
-
-def _decode(decoder: "msgspec.json.Decoder[_T]", payload: bytes, what: str) -> _T:
-    try:
-        return decoder.decode(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise InvalidEnvelopeError(f"not a task {what}: {exc}") from exc
+    return decoded(_outcomes, payload, "a task outcome")

@@ -9,6 +9,7 @@ import msgspec
 
 from gbe.errors import ConfigError, InvalidTaskError
 from gbe.lifecycle.types import TaskType, check_type_name
+from gbe.schemas.decoding import FAULTS
 from gbe.schemas.violations import violation
 from gbe.tasks.context import TaskContext
 
@@ -93,7 +94,7 @@ class TaskFunction:
         """The result as the function's annotation has it."""
         try:
             return self._result_decoder.decode(result)
-        except msgspec.MsgspecError as exc:
+        except FAULTS as exc:
             raise InvalidTaskError(f"task {self.name}", "result", str(exc)) from None
 
     def schema(self) -> bytes:

@@ -13,7 +13,7 @@ from gbe.errors import GbeError, InvalidTaskError, StateError, StateUnavailableE
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.record import TaskRecord
-from gbe.lifecycle.transitions import TaskState
+from gbe.lifecycle.transitions import TaskState, end_state
 from gbe.schemas.tasks import VERSION, TaskOutcome
 from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
@@ -204,7 +204,7 @@ class Runner:
             id=f"{attempt.signal.task_id}.{attempt.number}",
             task_id=attempt.signal.task_id,
             task_type=attempt.task_type,
-            state=state.value,
+            state=end_state(state),
             attempt=attempt.number,
             retry_count=count,
             error=error,

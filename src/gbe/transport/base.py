@@ -30,7 +30,7 @@ from gbe.errors import (
     TransportError,
 )
 from gbe.ids import encode_ulid, is_ulid, new_ulid
-from gbe.schemas.deadletter import DeadLetter, OriginalMessage
+from gbe.schemas.deadletter import VERSION, DeadLetter, OriginalMessage
 from gbe.schemas.fingerprint import fingerprint
 from gbe.subjects import check_pattern, check_subject, is_token
 from gbe.tracing import current_traceparent
@@ -727,6 +727,7 @@ def deadletter_for(delivery: Delivery, reason: str, now_ms: int, *, with_payload
     if failure is not None and failure.message:
         reason = f"{reason}: {error_type}: {failure.message}"[:MAX_REASON_CHARACTERS]
     return DeadLetter(
+        v=VERSION,
         ts=now_ms,
         id=f"{envelope.id}.{delivery.group}",
         reason=reason,

@@ -70,6 +70,7 @@ def test_what_is_no_record_is_told(name: str) -> None:
 def test_a_letter_survives_its_wire_format(ts: int, first: int, is_task: bool) -> None:
     original = OriginalMessage(id=new_ulid(), subject="a.b", timestamp=ts, payload=bytes(range(256)))
     letter = DeadLetter(
+        v=1,
         ts=ts,
         id=f"{original.id}.g",
         reason="r",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from gbe import Event
 from gbe.errors import ConfigError, InvalidEventError, UnknownEventError
+from gbe.events.names import EventNames
 from gbe.schemas.events.audit import AuditAccess, AuditChange, AuditRecord
 from gbe.schemas.events.lifecycle import Lifecycle
 from gbe.schemas.events.registry import EventRegistry
@@ -99,3 +100,31 @@ def test_no_payload_breaks_the_decoder(payload: bytes) -> None:
     except InvalidEventError:
         return
     assert isinstance(event, AuditChange)
+
+
+class Versioned(Order, frozen=True, kw_only=True):
+    v: int = 2  # type: ignore[assignment]  # any version at all, its author says; every event's rules still count
+
+
+@pytest.mark.parametrize("kind", [Order, Versioned])
+def test_what_is_about_to_be_published_is_checked_like_what_was_received(kind: type[Order]) -> None:
+    """Also where the type leaves out what every event must have."""
+    registry = EventRegistry({"orders.placed": kind})
+    schema = registry.schema_of("orders.placed")
+    schema.check("orders.placed", msgspec.json.encode(kind(number=1)))
+    for changes in ({"number": "x"}, {"v": 0}, {"ts": -1}, {"id": ""}):
+        (field,) = changes
+        event = msgspec.structs.replace(kind(number=1), **changes)
+        with pytest.raises(InvalidEventError) as refusal:
+            schema.check("orders.placed", msgspec.json.encode(event))
+        assert refusal.value.field == field
+
+
+def test_an_event_is_resolved_anew_once_its_schema_was_replaced() -> None:
+    """What was looked up before does not count."""
+    registry = EventRegistry({"orders.placed": Order})
+    names = EventNames("gbe", registry)
+    assert names.of("gbe.orders.placed").schema.type is Order
+    registry.register("orders.placed", Versioned)
+    assert names.of("gbe.orders.placed").schema.type is Versioned
+    assert names.of("orders.placed").subject == "gbe.orders.placed"

@@ -4,7 +4,7 @@ Columns are read by name, and one that an older version lacks has its default; s
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,9 +14,22 @@ import msgspec
 from gbe.errors import ConfigError
 from gbe.notify.moving.sqlite import columns, opened, schema_version, value
 from gbe.notify.topics import is_topic_name
-from gbe.schemas.notify import MESSAGE, MESSAGE_CLEAR, MESSAGE_DELETE, SCHEMA_VERSION, Action, Attachment, Notification
+from gbe.schemas.notify import (
+    MESSAGE,
+    MESSAGE_CLEAR,
+    MESSAGE_DELETE,
+    SCHEMA_VERSION,
+    Action,
+    Attachment,
+    Kind,
+    Notification,
+)
 
-_EVENTS: Final = frozenset({MESSAGE, MESSAGE_CLEAR, MESSAGE_DELETE})
+_EVENTS: Final[Mapping[str, Kind]] = {
+    MESSAGE: MESSAGE,
+    MESSAGE_CLEAR: MESSAGE_CLEAR,
+    MESSAGE_DELETE: MESSAGE_DELETE,
+}
 _actions: Final = msgspec.json.Decoder(tuple[Action, ...])
 
 
@@ -68,14 +81,14 @@ class MessageFile:
                 self.problems.append(f"message {row['mid']!r} is left out: {odd}")
                 continue
             try:
-                notification = _notification(row, event, keep)
+                notification = _notification(row, _EVENTS[event], keep)
             except (ValueError, msgspec.MsgspecError) as exc:
                 self.problems.append(f"message {row['mid']!r} is left out: {exc}")
                 continue
             yield StoredNotification(topic, notification, waits=not int(str(value(row, "published", 1))))
 
 
-def _notification(row: sqlite3.Row, event: str, keep: float) -> Notification:
+def _notification(row: sqlite3.Row, event: Kind, keep: float) -> Notification:
     time = int(row["time"])
     actions = str(value(row, "actions", ""))
     tags = str(value(row, "tags", ""))

@@ -1,6 +1,7 @@
 """``events.auth.{login|logout|failure}``."""
 
 from gbe.schemas.events.base import Event, Name, Text
+from gbe.schemas.fields import Count
 
 
 class AuthLogin(Event, frozen=True, kw_only=True):
@@ -39,4 +40,4 @@ class AuthFailure(Event, frozen=True, kw_only=True):
     method: Name | None = None
     client: Name | None = None
     target: Text | None = None
-    count: int = 1
+    count: Count = 1

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import msgspec
 
 from gbe.ids import new_ulid
+from gbe.schemas.fields import Moment, PayloadId, Version
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 """Who or what: an actor, a target, a component."""
@@ -13,7 +14,6 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 """Words for people."""
 
-Count = Annotated[int, msgspec.Meta(ge=0)]
 Details = dict[str, Any]
 
 
@@ -30,6 +30,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         id: of the event itself; consumers and archives deduplicate on it.
     """
 
-    v: int = 1
-    ts: int = msgspec.field(default_factory=_now_ms)
-    id: str = msgspec.field(default_factory=new_ulid)
+    v: Version = 1
+    ts: Moment = msgspec.field(default_factory=_now_ms)
+    id: PayloadId = msgspec.field(default_factory=new_ulid)

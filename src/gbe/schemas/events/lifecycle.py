@@ -1,6 +1,7 @@
 """``events.lifecycle.{component}.{started|stopped|heartbeat|degraded}``: the component is in the subject."""
 
-from gbe.schemas.events.base import Count, Details, Event, Name, Text
+from gbe.schemas.events.base import Details, Event, Name, Text
+from gbe.schemas.fields import Count
 
 
 class Lifecycle(Event, frozen=True, kw_only=True):

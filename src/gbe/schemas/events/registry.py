@@ -1,12 +1,17 @@
 """Which schema the events of a subject have: gbe's own, and those that users add."""
 
+import inspect
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
+from gbe.schemas.archive import ArchiveReport
+from gbe.schemas.decoding import FAULTS
 from gbe.schemas.events import api, audit, auth, lifecycle, system
+from gbe.schemas.events.base import Event
+from gbe.schemas.fields import Head
 from gbe.schemas.system import SweepReport
 from gbe.schemas.violations import violation
 from gbe.subjects import check_pattern, is_literal, matches
@@ -19,6 +24,7 @@ BUILT_IN: Final[Mapping[str, type[Any]]] = {
     "events.system.deploy": system.SystemDeploy,
     "events.system.error": system.SystemFault,
     "events.system.sweep": SweepReport,
+    "events.system.archive": ArchiveReport,
     "events.system.*": system.SystemRecord,
     "events.api.request": api.ApiRequest,
     "events.api.error": api.ApiError,
@@ -38,16 +44,8 @@ BUILT_IN: Final[Mapping[str, type[Any]]] = {
 _MOST_CACHED: Final = 4096
 
 
-class _Head(msgspec.Struct):
-    """What every event must have, whatever its own type says about defaults."""
-
-    v: Annotated[int, msgspec.Meta(ge=1)]
-    ts: Annotated[int, msgspec.Meta(ge=0, lt=1 << 48)]
-    id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-
-
-_heads: Final = msgspec.json.Decoder(_Head)
-_FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# what every event must have, whatever its own type says about defaults
+_heads: Final = msgspec.json.Decoder(Head)
 
 
 class EventSchema:
@@ -73,13 +71,27 @@ class EventSchema:
             self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
         except TypeError as exc:
             raise ConfigError(f"event {pattern}: {kind!r} is no type of a JSON document: {exc}") from exc
+        self._has_head = _has_head(kind)
+
+    def check(self, subject: str, payload: bytes) -> None:
+        """Whether what was encoded of this type's own value is an event. Raises ``InvalidEventError``.
+
+        Of a ``gbe.Event`` the type itself knows what every event must have, and none of it was left out.
+        """
+        if not self._has_head:
+            self.decode(subject, payload)
+            return
+        try:
+            self._decoder.decode(payload)
+        except FAULTS as exc:
+            raise InvalidEventError(subject, *violation(str(exc))) from None
 
     def decode(self, subject: str, payload: bytes) -> Any:
         """The event. Raises ``InvalidEventError`` that names the field."""
         try:
             _heads.decode(payload)
             return self._decoder.decode(payload)
-        except _FAULTS as exc:
+        except FAULTS as exc:
             raise InvalidEventError(subject, *violation(str(exc))) from None
 
     def json_schema(self) -> dict[str, Any]:
@@ -96,6 +108,8 @@ class EventRegistry:
     def __init__(self, schemas: Mapping[str, type[Any]] = BUILT_IN) -> None:
         self._schemas: dict[str, EventSchema] = {}
         self._found: dict[str, EventSchema] = {}
+        self.domains: frozenset[str] = frozenset()
+        """The first tokens of all patterns; another object whenever a schema was added."""
         for pattern, kind in schemas.items():
             self.register(pattern, kind)
 
@@ -103,14 +117,10 @@ class EventRegistry:
         """Add a schema, or replace the one of the same pattern. Raises ``ConfigError``."""
         self._schemas[pattern] = EventSchema(pattern, kind)
         self._found.clear()
+        self.domains = frozenset(pattern.partition(".")[0] for pattern in self._schemas)
 
     def __iter__(self) -> Iterator[EventSchema]:
         return iter(self._schemas.values())
-
-    @property
-    def domains(self) -> frozenset[str]:
-        """The first tokens of all patterns."""
-        return frozenset(pattern.partition(".")[0] for pattern in self._schemas)
 
     def schema_of(self, subject: str) -> EventSchema:
         """The schema of a subject without the namespace. Raises ``UnknownEventError``."""
@@ -127,6 +137,14 @@ class EventRegistry:
     def decode(self, subject: str, payload: bytes) -> Any:
         """The event of a subject without the namespace. Raises ``UnknownEventError``, ``InvalidEventError``."""
         return self.schema_of(subject).decode(subject, payload)
+
+
+def _has_head(kind: type[Any]) -> bool:
+    """Whether a type is a ``gbe.Event`` that has not given ``v``, ``ts`` or ``id`` another type."""
+    if Event not in getattr(kind, "__mro__", ()):
+        return False
+    parts = kind.__mro__[: kind.__mro__.index(Event)]
+    return not any(inspect.get_annotations(part).keys() & {"v", "ts", "id"} for part in parts)
 
 
 def _exactness(pattern: str) -> tuple[int, ...]:

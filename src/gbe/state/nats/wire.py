@@ -27,6 +27,8 @@ from typing import Final
 
 import msgspec
 
+from gbe.schemas.decoding import FAULTS
+
 DIGITS: Final = 13
 MESSAGE_ID: Final = "Nats-Msg-Id"
 SEQUENCE: Final = "Nats-Sequence"
@@ -112,7 +114,7 @@ def decode(body: bytes) -> dict[str, bytes] | None:
     """What ``encode`` wrote; ``None`` for what somebody else put into the bucket."""
     try:
         return _decoder.decode(body)
-    except msgspec.DecodeError:
+    except FAULTS:
         return None
 
 

@@ -78,13 +78,19 @@ def envelope_of(
     reading, and the time at which it was stored: nobody's message is lost for want of a header.
     """
     headers = headers or {}
-    message_id, timestamp = headers.get(ID, ""), headers.get(TIMESTAMP, "")
     trace = headers.get(TRACEPARENT)
     if trace is not None and not is_traceparent(trace):
         trace = None
-    if is_ulid(message_id) and timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_DIGITS:
-        return Envelope(message_id, subject, int(timestamp), payload, trace)
+    if _names_itself(headers):
+        return Envelope(headers[ID], subject, int(headers[TIMESTAMP]), payload, trace)
     return Envelope(encode_ulid(stored_ms, sequence), subject, stored_ms, payload, trace)
+
+
+def _names_itself(headers: Mapping[str, str]) -> bool:
+    """Whether a message has an id and a time that can be used."""
+    timestamp = headers.get(TIMESTAMP, "")
+    is_time = timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= _TIMESTAMP_DIGITS
+    return is_time and is_ulid(headers.get(ID, ""))
 
 
 def stored_ms(headers: Mapping[str, str]) -> int:
@@ -97,6 +103,6 @@ def stored_message(payload: bytes, headers: Mapping[str, str]) -> StoredMessage:
     """A message that the engine sent with its metadata in headers (direct get, republish)."""
     sequence = int(headers[SEQUENCE])
     subject = headers[ORIGINAL_SUBJECT]
-    if ID in headers:
-        return StoredMessage(envelope_of(subject, payload, headers, sequence, 0), Position(sequence))
-    return StoredMessage(envelope_of(subject, payload, headers, sequence, stored_ms(headers)), Position(sequence))
+    # the time is parsed for those only that need it: it is slow
+    stored = 0 if _names_itself(headers) else stored_ms(headers)
+    return StoredMessage(envelope_of(subject, payload, headers, sequence, stored), Position(sequence))

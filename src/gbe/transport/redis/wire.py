@@ -12,6 +12,7 @@ import msgspec
 
 from gbe.envelope import Envelope, is_traceparent
 from gbe.ids import decode_ulid, encode_ulid, is_ulid
+from gbe.schemas.decoding import FAULTS
 from gbe.transport.base import Position, StoredMessage
 
 ID: Final = b"id"
@@ -124,6 +125,6 @@ def read_unstored(message: bytes) -> tuple[Position, Envelope] | None:
     try:
         found = _decoder.decode(body)
         position = position_of(place)
-    except (msgspec.DecodeError, ValueError):
+    except FAULTS:
         return None
     return position, Envelope(found.id, found.subject, found.timestamp, found.payload, found.traceparent)
