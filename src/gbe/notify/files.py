@@ -215,7 +215,7 @@ class Files:
         pause = self._config.manager_interval
         while True:
             try:
-                async with Lease(self._store, f"{self._namespace}.state.lease.notify-files").held():
+                async with Lease(self._store, f"{self._namespace}.state.leases.notify-files").held():
                     while True:
                         await self._round(now_ms())
                         await asyncio.sleep(pause)

@@ -7,6 +7,7 @@ import tempfile
 from types import TracebackType
 from typing import IO, Final, Self
 
+from gbe.errors import ObjectUnavailableError
 from gbe.notify.sniff import HEAD
 
 IN_MEMORY: Final = 256 * 1024
@@ -36,7 +37,7 @@ class Spool:
             self.file.close()
 
     async def write(self, part: bytes) -> None:
-        """Add bytes. Raises ``OSError`` when the disk is full."""
+        """Add bytes. Raises ``ObjectUnavailableError`` when the temporary folder takes no more."""
         if len(self.head) < HEAD:
             self.head += part[: HEAD - len(self.head)]
         self.size += len(part)
@@ -52,7 +53,11 @@ class Spool:
             await asyncio.to_thread(self._to_disk)
 
     def _to_disk(self) -> None:
-        if isinstance(self.file, io.BytesIO):
-            self.file = tempfile.TemporaryFile(prefix="gbe-upload-")  # noqa: SIM115 - closed with this object
-        self.file.write(self._waiting)
+        try:
+            if isinstance(self.file, io.BytesIO):
+                self.file = tempfile.TemporaryFile(prefix="gbe-upload-")  # noqa: SIM115 - closed with this object
+            self.file.write(self._waiting)
+            self.file.flush()
+        except OSError as exc:
+            raise ObjectUnavailableError(f"the temporary folder (TMPDIR) takes no upload: {exc}") from exc
         self._waiting.clear()

@@ -2,14 +2,17 @@
 
 import asyncio
 import re
+import tempfile
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.waiting import eventually
 
+from gbe.errors import ObjectUnavailableError
 from gbe.http.body import one_part
 from gbe.http.files import disposition
 from gbe.notify.config import NotifyConfig
@@ -98,6 +101,16 @@ async def test_a_spool_holds_what_came(sizes: list[int]) -> None:
         assert spool.file.read() == expected
         assert (spool.size, spool.head) == (len(expected), expected[:HEAD])
     assert spool.file.closed
+
+
+async def test_a_temporary_folder_that_takes_nothing_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with Spool() as spool:
+        await spool.write(b"x" * (IN_MEMORY - 1))
+        with pytest.raises(ObjectUnavailableError, match="TMPDIR"):
+            await spool.write(b"x")
 
 
 class TestUsage:
