@@ -51,6 +51,10 @@ followed_topics: Final = Gauge(
     "gbe_notify_followed_topics", "Topics received from the engine for live subscribers", multiprocess_mode="livesum"
 )
 visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livemax")
+users: Final = Gauge("ntfy_users_total", "Users of notifications", multiprocess_mode="livemax")
+auth_failures: Final = Counter(
+    "gbe_notify_auth_failures", "Requests refused for wrong credentials, or too many of them"
+)
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
 streams_given_up: Final = Counter(
     "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"

@@ -105,7 +105,7 @@ VALUES: dict[str, object] = {
     "billing-contact": "x",
 }
 NAMES = {key.name for key in KEYS}
-SOME_USERS = {"auth-file": "x", "auth-users": VALUES["auth-users"], "enable-login": True}
+SOME_USERS = {"base-url": "https://a.net", "auth-file": "x", "auth-users": VALUES["auth-users"], "enable-login": True}
 USABLE = [name for name in VALUES if "push" not in name and "smtp" not in name and "template" not in name]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from gbe import metrics
 from gbe.errors import NotifyError
 from gbe.http.asgi import Scope, header
 from gbe.http.refusals import Refusals
@@ -47,6 +48,7 @@ class Authentication:
             scope[_CALLER] = await self._known(scope, given, visitor)
         except NotifyError as exc:
             if exc.code in _TOLD:
+                metrics.auth_failures.inc()
                 self._refusals.note(visitor, _target(scope, match), "wrong user, password or token")
             raise
 

@@ -88,6 +88,7 @@ def site(services: Services) -> App:
     async def prometheus(request: Request) -> Response:  # noqa: ARG001
         """``GET /metrics``."""
         metrics.visitors.set(await asyncio.to_thread(len, services.visitors))
+        metrics.users.set(0 if services.access is None else services.access.directory.count)
         metrics.followed_topics.set(services.hub.followed_topics)
         metrics.topics.set(len(services.topics))
         await _measure_files(services)

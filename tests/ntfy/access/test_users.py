@@ -114,6 +114,19 @@ def test_bodies_are_bounded(memory_nodes: Nodes) -> None:
     refused(memory_nodes.admin("POST", "/v1/users", {"username": "x" * 131_072}), 41303)
 
 
+def test_users_and_failed_logins_are_counted(memory_nodes: Nodes) -> None:
+    def figures() -> tuple[float, float]:
+        lines = memory_nodes.one.get("/metrics").text.splitlines()
+        found = [next(line for line in lines if line.startswith(name)).split()[1] for name in names]
+        return float(found[0]), float(found[1])
+
+    names = ("ntfy_users_total ", "gbe_notify_auth_failures_total ")
+    users, failures = figures()
+    memory_nodes.new_user()
+    refused(memory_nodes.one.get("/v1/health", headers={"Authorization": "Bearer x", **new_address()}), 40101)
+    assert figures() == (users + 1, failures + 1)
+
+
 def test_everybody_has_entries_too(memory_nodes: Nodes) -> None:
     topic = unique("t")
     for name in ("*", "everyone"):

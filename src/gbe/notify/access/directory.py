@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from typing import Final, Self
 
 import msgspec
@@ -61,11 +61,11 @@ class Directory:
             await self._stack.aclose()
             raise
         following = asyncio.create_task(self._follow(watch), name="gbe.users")
+        following.add_done_callback(_log_failure)
 
         async def end() -> None:
             following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+            await asyncio.gather(following, return_exceptions=True)
 
         self._stack.push_async_callback(end)
         return self
@@ -93,6 +93,11 @@ class Directory:
     def users(self) -> list[User]:
         """All users by name, ``*`` last."""
         return [*sorted(self._users.values(), key=lambda user: (user.role.value, user.name)), self._everyone]
+
+    @property
+    def count(self) -> int:
+        """How many users there are."""
+        return len(self._users)
 
     def configured(self, name: str) -> User | None:
         """What the configuration alone says of a user."""
@@ -178,6 +183,11 @@ class Directory:
         changed = frozenset(names)
         for told in self.on_change:
             told(changed)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        logger.critical("changes of users are no longer followed: restart this process", exc_info=exc)
 
 
 def _name_in(key: str) -> str | None:
