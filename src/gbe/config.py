@@ -397,6 +397,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "message_size_limit": ("size", "Bytes at which a body is too long for the text of a message."),
             "message_delay_limit": ("duration", "Longest delay of a message; 0 switches delayed messages off."),
             "keepalive_interval": ("duration", "Time between signs of life on a stream."),
+            "template_dir": ("path", "Folder of message templates, each a file `NAME.yml`."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
             "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),
             "subscriber_queue_bytes": ("size", "What may wait for a slow reader before its stream is closed."),

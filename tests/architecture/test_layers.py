@@ -20,6 +20,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
+    frozenset({"templates"}),  # the language of message templates: pure
     frozenset({"graph"}),  # the rules of jobs of many tasks: pure
     frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
@@ -42,6 +43,7 @@ ENGINES: Final = {  # the client library of an engine is seen by its own back en
     "hiredis": ("gbe.redis",),
     "obstore": ("gbe.objects.store",),
     "psycopg": ("gbe.archive.postgres",),
+    "re2": ("gbe.templates.functions.patterns",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",

@@ -1,5 +1,6 @@
 """The publishing routes (section 4): the hottest path of the server, raw ASGI."""
 
+import asyncio
 import time
 
 from gbe import metrics
@@ -18,6 +19,7 @@ from gbe.notify.publishing import (
     message_delete,
     read_options,
 )
+from gbe.notify.templating import MAX_BODY_BYTES, Templating
 from gbe.notify.topics import check_topic
 from gbe.notify.visitors import Visitor
 from gbe.schemas.notify import encode
@@ -28,6 +30,7 @@ class Publishing:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._templating = Templating(services.notify)
 
     async def to_topic(
         self, scope: Scope, receive: Receive, send: Send, topic: str, sequence_id: str | None = None
@@ -41,7 +44,11 @@ class Publishing:
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
         visitor.take_message(now)
-        body = await read_body(receive, limit=services.notify.message_size_limit)
+        if options.template:
+            options = await self._templated(options, await read_body(receive, limit=MAX_BODY_BYTES))
+            body = b""
+        else:
+            body = await read_body(receive, limit=services.notify.message_size_limit)
         await self._compose_and_publish(scope, send, topic, options, body)
 
     async def as_json(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,7 +67,10 @@ class Publishing:
         now = now_ms()
         options = read_options(request.parameters, config=services.notify, now_ms=now)
         visitor.take_message(now)
-        await self._compose_and_publish(scope, send, request.topic, options, request.message)
+        body = request.message
+        if options.template:
+            options, body = await self._templated(options, body), b""
+        await self._compose_and_publish(scope, send, request.topic, options, body)
 
     async def clear(self, scope: Scope, send: Send, topic: str, sequence_id: str, *, delete: bool) -> None:
         """Mark a sequence as read, or remove it (section 4.12)."""
@@ -72,6 +82,10 @@ class Publishing:
         visitor.take_message(now)
         build = message_delete if delete else message_clear
         await self._publish(scope, send, build(topic, sequence_id, config=services.notify, now_ms=now))
+
+    async def _templated(self, options: PublishOptions, body: bytes) -> PublishOptions:
+        """In a thread: a template may take a while and read a file, and the others must not wait for it."""
+        return await asyncio.to_thread(self._templating.apply, options, body)
 
     def _visitor(self, scope: Scope) -> Visitor:
         return self._services.visitors.of_request(scope["client"], scope["headers"])

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -36,6 +37,9 @@ class NotifyConfig:
 
     base_url: str = ""
     """Public URL of the server, scheme and host without a path; empty if unknown."""
+
+    template_dir: Path | None = None
+    """Folder of message templates, each a file ``NAME.yml``; ``None``: only those that come with gbe."""
 
     disallowed_topics: tuple[str, ...] = ()
     """Topic names that are refused in addition to the reserved ones."""

@@ -45,10 +45,8 @@ _WEB_PUSH_ENCODING: Final = "aes128gcm"  # a web push message as RFC 8291 encryp
 _URL_START: Final = ("http://", "https://")
 _EMAIL: Final = re.compile(r"[^\s,;]+@[^\s,;]+")
 _OWN_EMAIL: Final = frozenset({"yes", "true", "1"})
-_INLINE_TEMPLATE: Final = frozenset({"1", "yes", "true", "0", "no", "false"})
 
 _NO_UPLOADS: Final = "this server stores no files"
-_NO_TEMPLATES: Final = "this server has no templates"
 
 
 # structs rather than dataclasses: these are made for every message, and a frozen dataclass takes ten times as long
@@ -82,7 +80,9 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         filename: name of the attachment.
         durable: whether the message is kept: neither publisher nor configuration forbids it.
         unified_push: whether the body is kept byte for byte.
-        template: the template option as given.
+        template: the template option as given, if the body is JSON for one; then ``title`` and ``message`` are
+            templates too, and nothing may be composed before ``gbe.notify.templating`` has been applied.
+        priority_template: the priority as given, if it may be a template.
         deliver_at: unix milliseconds, or ``None``.
     """
 
@@ -100,6 +100,7 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unified_push: bool
     sequence_id: str
     template: str
+    priority_template: str
     poll_id: str
     deliver_at: int | None
 
@@ -131,8 +132,14 @@ def read_options(
     if icon and not icon.startswith(_URL_START):
         raise Refusal.ICON_URL_INVALID.error()
     _refuse_forwarding(get(options.EMAIL), get(options.CALL))
-    template = get(options.TEMPLATE)
+    unified_push = (
+        parameters.flag(options.UNIFIED_PUSH, default=False)
+        or get(options.CONTENT_ENCODING).lower() == _WEB_PUSH_ENCODING
+    )
+    # the rows of section 4.5 before the fifth leave no body for a template
+    template = "" if unified_push or attach or get(options.FILENAME) or get(options.POLL_ID) else get(options.TEMPLATE)
     priority = get(options.PRIORITY)
+    message = get(options.MESSAGE)
     durable = parameters.flag(options.CACHE, default=True) and config.cache_duration > 0
     return PublishOptions(  # arguments are evaluated as they stand here, which is the order of the checks
         sequence_id=sequence_id,
@@ -140,18 +147,18 @@ def read_options(
         attach=attach,
         icon=icon,
         template=template,
+        priority_template=priority if template else "",
         # with a template the priority may be one too, so only its result could be checked
         priority=parse_priority(priority) if priority and not template else None,
         tags=_tags(get(options.TAGS)),
         durable=durable,
         deliver_at=_deliver_at(get(options.DELAY), durable, config, now_ms),
         actions=_actions(get(options.ACTIONS)),
-        message=get(options.MESSAGE).replace("\\n", "\n"),
+        message=message if template else message.replace("\\n", "\n"),
         click=get(options.CLICK),
         filename=get(options.FILENAME),
         markdown=parameters.flag(options.MARKDOWN, default=False) or _is_markdown(get(options.CONTENT_TYPE)),
-        unified_push=parameters.flag(options.UNIFIED_PUSH, default=False)
-        or get(options.CONTENT_ENCODING).lower() == _WEB_PUSH_ENCODING,
+        unified_push=unified_push,
         poll_id=get(options.POLL_ID),
     )
 
@@ -164,7 +171,7 @@ def compose(topic: str, chosen: PublishOptions, body: bytes, *, config: NotifyCo
         now_ms: unix milliseconds.
 
     Raises:
-        NotifyError: 40011, 40014, 40045, 40047.
+        NotifyError: 40011, 40014; 40045 if a template has not been applied.
     """
     if chosen.poll_id:
         return _poll_request(topic, chosen.poll_id, now_ms)
@@ -319,10 +326,8 @@ def _content(chosen: PublishOptions, body: bytes, attachment: Attachment | None,
         return message or f"You received a file: {attachment.name}", None
     if chosen.filename:
         raise Refusal.ATTACHMENTS_DISALLOWED.error(f"a file name was given, but {_NO_UPLOADS}")
-    if chosen.template:
-        if chosen.template in _INLINE_TEMPLATE:
-            raise Refusal.TEMPLATE_FAILED.error(_NO_TEMPLATES)
-        raise Refusal.TEMPLATE_FILE_MISSING.error(_NO_TEMPLATES)
+    if chosen.template:  # its text is no message: whoever serves templates has applied it before
+        raise Refusal.TEMPLATE_FAILED.error("no template was applied")
     if not body:
         return chosen.message, None
     if len(body) >= limit:
