@@ -137,7 +137,9 @@ _PARSERS: Final[dict[str, Parse]] = {
 }
 
 
-_SECRETS: Final = frozenset({"api_token", "password", "token", "secret_access_key", "session_token"})
+_SECRETS: Final = frozenset(
+    {"smtp_sender_pass", "web_push_private_key", "api_token", "password", "token", "secret_access_key", "session_token"}
+)
 
 
 def _section(prefix: str, owner: type[Any], table: Mapping[str, tuple[str, str]]) -> list[Key]:
@@ -398,6 +400,15 @@ KEYS: Final[tuple[Key, ...]] = (
             "message_delay_limit": ("duration", "Longest delay of a message; 0 switches delayed messages off."),
             "keepalive_interval": ("duration", "Time between signs of life on a stream."),
             "template_dir": ("path", "Folder of message templates, each a file `NAME.yml`."),
+            "smtp_sender_addr": ("text", "`HOST:PORT` of the server that sends mails; empty sends none."),
+            "smtp_sender_user": ("text", "User name there; empty logs nobody in."),
+            "smtp_sender_pass": ("text", "Its password."),
+            "smtp_sender_from": ("text", "Address that mails come from."),
+            "smtp_server_listen": ("text", "`ADDRESS:PORT` on which mails are taken in; empty takes none."),
+            "smtp_server_domain": ("text", "Domain of topics' addresses."),
+            "smtp_server_addr_prefix": ("text", "What stands before the topic in an address."),
+            "visitor_email_limit_burst": ("integer", "E-mails that a visitor may have sent at once."),
+            "visitor_email_limit_replenish": ("duration", "Time until one more e-mail is granted."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
             "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),
             "subscriber_queue_bytes": ("size", "What may wait for a slow reader before its stream is closed."),

@@ -33,6 +33,10 @@ followed_topics: Final = Gauge(
     "gbe_notify_followed_topics", "Topics received from the engine for live subscribers", multiprocess_mode="livesum"
 )
 visitors: Final = Gauge("ntfy_visitors_total", "Visitors remembered", multiprocess_mode="livemax")
+emails_sent: Final = Gauge("ntfy_emails_sent_success", "Mails handed to the mail server", multiprocess_mode="sum")
+emails_failed: Final = Gauge("ntfy_emails_sent_failure", "Mails that were given up", multiprocess_mode="sum")
+emails_received: Final = Gauge("ntfy_emails_received_success", "Mails that became messages", multiprocess_mode="sum")
+emails_refused: Final = Gauge("ntfy_emails_received_failure", "Mails that were refused", multiprocess_mode="sum")
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
 streams_given_up: Final = Counter(
     "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"
@@ -219,3 +223,13 @@ class EventMetrics:
         """A delivery is over: ``ok``, ``failed``, ``dead`` or ``invalid``."""
         event_deliveries.labels(group, outcome).inc()
         event_handle_seconds.labels(group).observe(seconds)
+
+
+def count_mail(sent: bool) -> None:
+    """One mail more that was handed over, or given up."""
+    (emails_sent if sent else emails_failed).inc()
+
+
+def count_incoming_mail(accepted: bool) -> None:
+    """One mail more that became a message, or was refused."""
+    (emails_received if accepted else emails_refused).inc()

@@ -31,8 +31,10 @@ from gbe.connect import (
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
+from gbe.http.mail import mail_server
 from gbe.http.server import listen, serve
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.notify.email.config import parse_address
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.tasks.client import TaskClient
@@ -168,6 +170,10 @@ async def _serve_http(
             events=event_registry(settings.events),
             streams=streams_of(settings, transport, store),
         )
+        if settings.notify.smtp_server_listen:
+            sock = _listen_for_mail(settings)
+            stack.callback(sock.close)
+            await stack.enter_async_context(mail_server(application, settings.notify, sock))
         settle()
         await serve(application, sockets, stop)
 
@@ -193,6 +199,12 @@ async def _listen(settings: Settings) -> list[socket.socket]:
     port = probe.getsockname()[1]
     probe.close()
     return [listen(settings.host, port, backlog=backlog, share=True) for _ in range(settings.workers)]
+
+
+def _listen_for_mail(settings: Settings) -> socket.socket:
+    """A socket for mails; each worker has one of its own on the same address."""
+    host, port = parse_address("smtp_server_listen", settings.notify.smtp_server_listen, host_needed=False)
+    return listen(host or "0.0.0.0", port, backlog=100, share=settings.workers > 1)  # noqa: S104 - as ntfy reads ":25"
 
 
 def _close_all(sockets: list[socket.socket]) -> None:

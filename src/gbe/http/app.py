@@ -33,6 +33,7 @@ from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
+from gbe.notify.email.mailer import Mailer
 from gbe.notify.errors import Refusal
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -90,6 +91,8 @@ class Application:
         self.end_streams()
         await self.services.refusals.close()
         await self.services.hub.close()
+        if self.services.mailer is not None:
+            await self.services.mailer.close()
 
     # -- handlers
 
@@ -184,6 +187,7 @@ def build_application(
             hub=Hub(transport, notify, namespace, metrics.delivered.inc),
             history=History(transport, notify, namespace),
             visitors=Visitors(notify, exempt, ledger),
+            mailer=Mailer(notify, metrics.count_mail) if notify.smtp_sender_addr else None,
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,

@@ -8,6 +8,8 @@ from gbe.envelope import is_traceparent
 from gbe.http.asgi import Receive, Scope, Send, header, read_body, respond
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
+from gbe.notify.email.compose import Origin, compose_mail
+from gbe.notify.email.mailer import Mail
 from gbe.notify.hub import topic_subject
 from gbe.notify.json_request import read_json
 from gbe.notify.parameters import Parameters
@@ -44,6 +46,8 @@ class Publishing:
         now = now_ms()
         options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
         visitor.take_message(now)
+        if options.email:
+            visitor.take_email()
         if options.template:
             options = await self._templated(options, await read_body(receive, limit=MAX_BODY_BYTES))
             body = b""
@@ -67,6 +71,8 @@ class Publishing:
         now = now_ms()
         options = read_options(request.parameters, config=services.notify, now_ms=now)
         visitor.take_message(now)
+        if options.email:
+            visitor.take_email()
         body = request.message
         if options.template:
             options, body = await self._templated(options, body), b""
@@ -95,6 +101,17 @@ class Publishing:
     ) -> None:
         publication = compose(topic, options, body, config=self._services.notify, now_ms=now_ms())
         await self._publish(scope, send, publication)
+        if options.email:
+            self._send_mail(scope, publication, options.email)
+
+    def _send_mail(self, scope: Scope, publication: Publication, to: str) -> None:
+        """The message as a mail too, in the background; whoever published has an answer already."""
+        config, mailer = self._services.notify, self._services.mailer
+        if mailer is not None:
+            sender = self._visitor(scope).key.partition("/")[0]
+            origin = Origin(base_url=config.base_url, topic=publication.topic, sender=sender)
+            content = compose_mail(publication.notification, origin, to=to, sender=config.smtp_sender_from)
+            mailer.send(Mail(to, content))
 
     async def _publish(self, scope: Scope, send: Send, publication: Publication) -> None:
         """Store, then answer: a client that sees 200 will find the message."""

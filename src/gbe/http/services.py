@@ -9,6 +9,7 @@ from gbe.http.config import HttpConfig
 from gbe.http.refusals import Refusals
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
+from gbe.notify.email.mailer import Mailer
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
@@ -31,6 +32,7 @@ class Services:
     visitors: Visitors
     events: EventPublisher
     refusals: Refusals
+    mailer: Mailer | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

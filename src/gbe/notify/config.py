@@ -1,20 +1,25 @@
 """Settings of the notify domain; names and defaults follow section 9 where ntfy has the option."""
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from gbe.errors import ConfigError
+from gbe.notify.email.config import parse_address
 from gbe.notify.topics import is_topic_name
 
 _MAX_MESSAGE_SIZE: Final = 5 * 1024 * 1024
 _MIN_KEEPALIVE: Final = 5.0
+_MAIL_ADDRESS: Final = re.compile(r"[^\s,;<>@\"]+@[^\s,;<>@\"]+", re.ASCII)
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+_PREFIX: Final = re.compile(r"[-._A-Za-z0-9]{0,64}")
 
 _COUNTS: Final = (
     "visitor_request_limit_burst", "visitor_subscription_limit", "global_topic_limit", "subscriber_queue_bytes",
-    "subscriber_queue_messages",
+    "subscriber_queue_messages", "visitor_email_limit_burst",
 )  # fmt: skip
 
 
@@ -40,6 +45,33 @@ class NotifyConfig:
 
     template_dir: Path | None = None
     """Folder of message templates, each a file ``NAME.yml``; ``None``: only those that come with gbe."""
+
+    smtp_sender_addr: str = ""
+    """``HOST:PORT`` of the server that sends mails; empty: none are sent."""
+
+    smtp_sender_user: str = ""
+    """User name there; empty: no log-in."""
+
+    smtp_sender_pass: str = ""
+    """Its password."""
+
+    smtp_sender_from: str = ""
+    """Address that mails come from."""
+
+    smtp_server_listen: str = ""
+    """``ADDRESS:PORT`` on which mails are taken in; empty: none are."""
+
+    smtp_server_domain: str = ""
+    """Domain of the addresses of topics."""
+
+    smtp_server_addr_prefix: str = ""
+    """What stands before the topic in an address."""
+
+    visitor_email_limit_burst: int = 16
+    """E-mails that a visitor may have sent at once."""
+
+    visitor_email_limit_replenish: float = 3600.0
+    """Seconds until one more e-mail is granted."""
 
     disallowed_topics: tuple[str, ...] = ()
     """Topic names that are refused in addition to the reserved ones."""
@@ -96,10 +128,12 @@ class NotifyConfig:
         self._check_range("visitor_message_daily_limit", 0, None)
         self._check_range("visitor_prefix_bits_ipv4", 1, 32, "bits")
         self._check_range("visitor_prefix_bits_ipv6", 1, 128, "bits")
-        replenish = self.visitor_request_limit_replenish
-        if not (math.isfinite(replenish) and replenish > 0):
-            raise _refused("visitor_request_limit_replenish", replenish, "seconds above 0")
+        for name in ("visitor_request_limit_replenish", "visitor_email_limit_replenish"):
+            replenish = getattr(self, name)
+            if not (math.isfinite(replenish) and replenish > 0):
+                raise _refused(name, replenish, "seconds above 0")
         self._check_base_url()
+        self._check_email()
         for topic in self.disallowed_topics:
             if not is_topic_name(topic):
                 raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
@@ -128,6 +162,20 @@ class NotifyConfig:
             raise _refused("base_url", self.base_url, accepted) from exc
         if not usable or parts.path or parts.query or parts.fragment:
             raise _refused("base_url", self.base_url, accepted)
+
+    def _check_email(self) -> None:
+        if self.smtp_sender_addr:
+            parse_address("smtp_sender_addr", self.smtp_sender_addr)
+            if not _MAIL_ADDRESS.fullmatch(self.smtp_sender_from):
+                raise _refused("smtp_sender_from", self.smtp_sender_from, "the address that mails come from")
+            if not self.base_url:
+                raise ConfigError("notify.smtp_sender_addr needs notify.base_url: mails say where they come from")
+        if self.smtp_server_listen:
+            parse_address("smtp_server_listen", self.smtp_server_listen, host_needed=False)
+            if not _DOMAIN.fullmatch(self.smtp_server_domain):
+                raise _refused("smtp_server_domain", self.smtp_server_domain, "the domain of topics' addresses")
+        if not _PREFIX.fullmatch(self.smtp_server_addr_prefix):
+            raise _refused("smtp_server_addr_prefix", self.smtp_server_addr_prefix, "letters, digits, . _ -")
 
 
 def _refused(name: str, value: object, accepted: str) -> ConfigError:

@@ -5,7 +5,6 @@ there are two steps, ``read_options`` and ``compose``; ``from_request`` and ``fr
 """
 
 import codecs
-import re
 from base64 import b64encode
 from typing import Final
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ from gbe.notify import options
 from gbe.notify.actions import parse_actions
 from gbe.notify.config import NotifyConfig
 from gbe.notify.delay import parse_delay
+from gbe.notify.email.compose import is_address
 from gbe.notify.errors import Refusal
 from gbe.notify.ids import mint_with_ulid
 from gbe.notify.json_request import EMPTY_MESSAGE, read_json
@@ -43,7 +43,6 @@ MAX_TAGS_BYTES: Final = 512
 
 _WEB_PUSH_ENCODING: Final = "aes128gcm"  # a web push message as RFC 8291 encrypts it
 _URL_START: Final = ("http://", "https://")
-_EMAIL: Final = re.compile(r"[^\s,;]+@[^\s,;]+")
 _OWN_EMAIL: Final = frozenset({"yes", "true", "1"})
 
 _NO_UPLOADS: Final = "this server stores no files"
@@ -84,6 +83,7 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             templates too, and nothing may be composed before ``gbe.notify.templating`` has been applied.
         priority_template: the priority as given, if it may be a template.
         deliver_at: unix milliseconds, or ``None``.
+        email: the address to send a mail to, or an empty string.
     """
 
     message: str
@@ -103,6 +103,7 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     priority_template: str
     poll_id: str
     deliver_at: int | None
+    email: str = ""
 
 
 def read_options(
@@ -115,8 +116,8 @@ def read_options(
         sequence_from_path: beats the option of the same meaning.
 
     Raises:
-        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40032, 40007, 40058,
-            40002, 40004, 40005, 40006, 40018.
+        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40053, 40032, 40007,
+            40058, 40002, 40003, 40004, 40005, 40006, 40018.
     """
     get = parameters.getter()
     sequence_id = sequence_from_path or get(options.SEQUENCE)
@@ -131,7 +132,9 @@ def read_options(
     icon = get(options.ICON)
     if icon and not icon.startswith(_URL_START):
         raise Refusal.ICON_URL_INVALID.error()
-    _refuse_forwarding(get(options.EMAIL), get(options.CALL))
+    email = _email(get(options.EMAIL), config)
+    if get(options.CALL):
+        raise Refusal.CALLS_DISABLED.error("this server makes no calls")
     unified_push = (
         parameters.flag(options.UNIFIED_PUSH, default=False)
         or get(options.CONTENT_ENCODING).lower() == _WEB_PUSH_ENCODING
@@ -152,7 +155,8 @@ def read_options(
         priority=parse_priority(priority) if priority and not template else None,
         tags=_tags(get(options.TAGS)),
         durable=durable,
-        deliver_at=_deliver_at(get(options.DELAY), durable, config, now_ms),
+        deliver_at=_deliver_at(get(options.DELAY), durable, email, config, now_ms),
+        email=email,
         actions=_actions(get(options.ACTIONS)),
         message=message if template else message.replace("\\n", "\n"),
         click=get(options.CLICK),
@@ -275,14 +279,18 @@ def _poll_request(topic: str, poll_id: str, now_ms: int) -> Publication:
     return Publication(topic=topic, ulid=ulid, notification=notification, durable=False)
 
 
-def _refuse_forwarding(email: str, call: str) -> None:
-    """This server neither sends e-mail nor calls; a malformed address is still told apart."""
-    if email:
-        if email.lower() not in _OWN_EMAIL and _EMAIL.fullmatch(email) is None:
-            raise Refusal.EMAIL_INVALID.error()
+def _email(address: str, config: NotifyConfig) -> str:
+    """The address to send a mail to, if one is given and mails are sent; a malformed one is told apart."""
+    if not address:
+        return ""
+    own = address.lower() in _OWN_EMAIL
+    if not own and not is_address(address):
+        raise Refusal.EMAIL_INVALID.error()
+    if not config.smtp_sender_addr:
         raise Refusal.EMAIL_DISABLED.error("this server sends no e-mail")
-    if call:
-        raise Refusal.CALLS_DISABLED.error("this server makes no calls")
+    if own:
+        raise Refusal.EMAIL_ANONYMOUS.error("nobody has an address of one's own here: write it out")
+    return address
 
 
 def _tags(listed: str) -> tuple[str, ...]:
@@ -294,11 +302,13 @@ def _tags(listed: str) -> tuple[str, ...]:
     return tags
 
 
-def _deliver_at(delay: str, durable: bool, config: NotifyConfig, now_ms: int) -> int | None:
+def _deliver_at(delay: str, durable: bool, email: str, config: NotifyConfig, now_ms: int) -> int | None:
     if not delay:
         return None
     if not durable:
         raise Refusal.DELAY_WITHOUT_CACHE.error()
+    if email:
+        raise Refusal.DELAY_WITH_EMAIL.error()
     return parse_delay(delay, now_ms=now_ms, limit=config.message_delay_limit)
 
 

@@ -39,6 +39,16 @@ class Visitor:
         ):
             raise Refusal.TOO_MANY_REQUESTS.error()
 
+    def take_email(self) -> None:
+        """Spend one e-mail. Raises ``NotifyError`` 42902."""
+        config = self._config
+        if not self._ledger.take_request(
+            f"mail {self.key}",
+            burst=config.visitor_email_limit_burst,
+            replenish=config.visitor_email_limit_replenish,
+        ):
+            raise Refusal.TOO_MANY_EMAILS.error()
+
     def take_message(self, now_ms: int) -> None:
         """Spend one message of the day (UTC) of ``now_ms``, unix milliseconds. Raises ``NotifyError`` 42908."""
         day = now_ms // 1000 // _DAY
