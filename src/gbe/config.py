@@ -43,7 +43,7 @@ from gbe.transport.nats.config import NatsConfig
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver")
+ROLES: Final = ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver", "webpush")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -163,9 +163,10 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver"),
+        ROLES,
         "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
-        "`orchestrator` advances jobs, `deadletters` lists failures, `archiver` fills the archive.",
+        "`orchestrator` advances jobs, `deadletters` lists failures, `archiver` fills the archive, "
+        "`webpush` tells browsers.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -407,6 +408,13 @@ KEYS: Final[tuple[Key, ...]] = (
             "smtp_server_listen": ("text", "`ADDRESS:PORT` on which mails are taken in; empty takes none."),
             "smtp_server_domain": ("text", "Domain of topics' addresses."),
             "smtp_server_addr_prefix": ("text", "What stands before the topic in an address."),
+            "web_push_public_key": ("text", "What browsers subscribe with; `gbe notify webpush keys` makes a pair."),
+            "web_push_private_key": ("text", "The other half of the pair."),
+            "web_push_email_address": ("text", "Whom a push service may write to."),
+            "web_push_hosts": ("list", "Hosts of push services; subscriptions elsewhere are refused."),
+            "web_push_expiry_duration": ("duration", "Until a subscription that is not renewed is dropped."),
+            "web_push_expiry_warning_duration": ("duration", "Until its browser is told that this will happen."),
+            "web_push_check_interval": ("duration", "Time between two looks for browsers to be told."),
             "visitor_email_limit_burst": ("integer", "E-mails that a visitor may have sent at once."),
             "visitor_email_limit_replenish": ("duration", "Time until one more e-mail is granted."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),

@@ -16,7 +16,7 @@ ROOT: Final = Path(gbe.__file__).parent
 
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"errors", "clock", "ids", "tracing", "durations", "sizes", "imports"}),
+    frozenset({"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "outbound"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
@@ -120,6 +120,17 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
 
 def test_the_vocabulary_stands_alone() -> None:
     """Ids, errors, envelope and subjects need the standard library and nothing else."""
-    for room in ("errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "envelope", "subjects"):
+    for room in (
+        "errors",
+        "clock",
+        "ids",
+        "tracing",
+        "durations",
+        "sizes",
+        "imports",
+        "outbound",
+        "envelope",
+        "subjects",
+    ):
         foreign = {n.split(".")[0] for n in imports(ROOT / f"{room}.py")} - {"gbe"}
         assert foreign <= set(__import__("sys").stdlib_module_names), f"gbe.{room} imports {sorted(foreign)}"

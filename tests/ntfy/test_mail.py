@@ -332,9 +332,10 @@ def _nested(depth: int) -> bytes:
         _nested(3000),
         b"Content-Type: application/pdf\n\nx",
         b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\nContent-Type: text/x\n\n\n" * 500,
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n" * 100_000,
         b"Content-Type: multipart/mixed\n\nno boundary",
     ],
-    ids=["nested", "nested deep", "other type", "many parts", "no boundary"],
+    ids=["nested", "nested deep", "other type", "many parts", "empty parts", "no boundary"],
 )
 def test_hostile_mails_are_refused(
     server: Server, topic: str, send: Callable[..., tuple[int, bytes]], content: bytes

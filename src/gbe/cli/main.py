@@ -13,6 +13,7 @@ from gbe.cli.archive_commands import archive_app, archiver
 from gbe.cli.deadletter_commands import deadletters_app
 from gbe.cli.event_commands import events_app
 from gbe.cli.job_commands import jobs_app, orchestrator
+from gbe.cli.notify_commands import notify_app
 from gbe.cli.schedule_commands import schedules_app
 from gbe.cli.stream_commands import streams_app
 from gbe.cli.task_commands import sweeper, tasks_app, worker
@@ -38,6 +39,7 @@ app.command()(orchestrator)
 app.add_typer(archive_app)
 app.add_typer(streams_app)
 app.command()(archiver)
+app.add_typer(notify_app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")

@@ -24,6 +24,7 @@ from gbe.connect import (
     event_registry,
     job_client,
     open_transport,
+    push_subscriptions,
     schedule_client,
     streams_of,
     task_client,
@@ -169,6 +170,7 @@ async def _serve_http(
             jobs=None if tasks is None else job_client(settings, tasks),
             events=event_registry(settings.events),
             streams=streams_of(settings, transport, store),
+            push_subscriptions=push_subscriptions(settings, store),
         )
         if settings.notify.smtp_server_listen:
             sock = _listen_for_mail(settings)

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from gbe import metrics
 from gbe.deadletters.letters import DeadLetters
-from gbe.errors import NotifyError, TransportError
+from gbe.errors import NotifyError, StateError, TransportError
 from gbe.events.publisher import EventPublisher
 from gbe.http.apis import apis
 from gbe.http.asgi import (
@@ -31,6 +31,7 @@ from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
+from gbe.http.webpush import WebPush
 from gbe.jobs.client import JobClient
 from gbe.notify.config import NotifyConfig
 from gbe.notify.email.mailer import Mailer
@@ -39,6 +40,7 @@ from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.ledger import Ledger
 from gbe.notify.visitors import Network, Visitors
+from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
 from gbe.sweeper.streams import Streams
@@ -63,6 +65,7 @@ class Application:
         self.streams = OpenStreams(Keepalive(services.notify.keepalive_interval))
         self._publishing = Publishing(services)
         self._subscribing = Subscribing(services, self.streams)
+        self._web_push = WebPush(services, services.push_subscriptions)
         self._site = site(services)
         self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int], Counter] = {}
@@ -106,6 +109,8 @@ class Application:
                 return self._publishing.as_json(scope, receive, send)
             case Route.API:
                 return self._apis(scope, receive, send)
+            case Route.WEB_PUSH:
+                return self._web_push.answer(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -134,7 +139,7 @@ class Application:
     def _explained(self, exc: Exception, match: Match) -> NotifyError:
         if match.route in (Route.PUBLISH, Route.PUBLISH_JSON):
             metrics.publish_failures.inc()
-        if isinstance(exc, TransportError):
+        if isinstance(exc, TransportError | StateError):
             logger.warning("request failed: %s", exc, extra={"route": match.route.name.lower()})
         elif not isinstance(exc, NotifyError):
             logger.error("request failed", exc_info=exc, extra={"route": match.route.name.lower()})
@@ -167,6 +172,7 @@ def build_application(
     jobs: JobClient | None = None,
     events: EventRegistry | None = None,
     streams: Streams | None = None,
+    push_subscriptions: Subscriptions | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
@@ -174,6 +180,7 @@ def build_application(
         exempt: networks that the request and message limits do not concern, host names looked up already.
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
+        push_subscriptions: of browsers; ``None`` takes none.
         ledger: where visitors are counted; ``None`` counts in this process alone.
     """
     notify = notify or NotifyConfig()
@@ -194,6 +201,7 @@ def build_application(
             jobs=jobs,
             events=publisher,
             streams=streams,
+            push_subscriptions=push_subscriptions,
             refusals=Refusals(publisher),
         )
     )

@@ -5,7 +5,14 @@ from typing import Any, Final
 
 import msgspec
 
-from gbe.errors import GbeError, NotifyError, PayloadTooLargeError, PublishOutcomeUnknownError, TransportError
+from gbe.errors import (
+    GbeError,
+    NotifyError,
+    PayloadTooLargeError,
+    PublishOutcomeUnknownError,
+    StateError,
+    TransportError,
+)
 from gbe.http.wire import error_body
 
 Scope = MutableMapping[str, Any]
@@ -59,7 +66,7 @@ def as_notify_error(error: BaseException) -> NotifyError:
             return NotifyError(41301, "attachment too large, or bandwidth limit reached")
         case PublishOutcomeUnknownError():
             return UNCONFIRMED
-        case TransportError():
+        case TransportError() | StateError():
             return UNAVAILABLE
         case _:
             return _INTERNAL

@@ -13,6 +13,7 @@ class Route(Enum):
     """What a request wants."""
 
     API = auto()  # gbe.http.apis
+    WEB_PUSH = auto()  # gbe.http.webpush
     SITE = auto()  # pages, health, metrics: gbe.http.site
     REDIRECT = auto()
     PREFLIGHT = auto()
@@ -54,6 +55,7 @@ API_PATHS: Final = (
     "/v1/streams",
     "/v1/openapi.json",
 )
+WEB_PUSH_PATH: Final = "/v1/webpush"
 SITE_PATHS: Final = frozenset({"/v1/health", "/metrics"})
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
@@ -82,6 +84,8 @@ def _find(method: str, path: str) -> Match:
         if method in ("GET", "HEAD"):
             return Match(Route.SITE)
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
+    if path == WEB_PUSH_PATH:
+        return Match(Route.WEB_PUSH) if method in ("POST", "DELETE") else _NOT_FOUND
     if method == "GET" and path in SITE_PATHS:
         return Match(Route.SITE)
     first, *rest = path[1:].split("/")

@@ -13,6 +13,7 @@ from gbe.notify.email.mailer import Mailer
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
 from gbe.notify.visitors import Visitors
+from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
@@ -33,6 +34,7 @@ class Services:
     events: EventPublisher
     refusals: Refusals
     mailer: Mailer | None = None
+    push_subscriptions: Subscriptions | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 from gbe.errors import ConfigError
 from gbe.notify.email.config import parse_address
 from gbe.notify.topics import is_topic_name
+from gbe.notify.webpush.endpoints import VENDORS
 
 _MAX_MESSAGE_SIZE: Final = 5 * 1024 * 1024
 _MIN_KEEPALIVE: Final = 5.0
 _MAIL_ADDRESS: Final = re.compile(r"[^\s,;<>@\"]+@[^\s,;<>@\"]+", re.ASCII)
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
 _PREFIX: Final = re.compile(r"[-._A-Za-z0-9]{0,64}")
 
 _COUNTS: Final = (
@@ -66,6 +68,27 @@ class NotifyConfig:
 
     smtp_server_addr_prefix: str = ""
     """What stands before the topic in an address."""
+
+    web_push_public_key: str = ""
+    """What browsers subscribe with; empty: no web push."""
+
+    web_push_private_key: str = ""
+    """The other half of it."""
+
+    web_push_email_address: str = ""
+    """Whom a push service may write to."""
+
+    web_push_hosts: tuple[str, ...] = VENDORS
+    """Hosts of push services; a subscription elsewhere is refused."""
+
+    web_push_expiry_duration: float = 60 * 86_400.0
+    """Seconds after which a subscription that is not renewed is dropped."""
+
+    web_push_expiry_warning_duration: float = 55 * 86_400.0
+    """Seconds after which its browser is told so."""
+
+    web_push_check_interval: float = 60.0
+    """Seconds between two looks for browsers to be told so."""
 
     visitor_email_limit_burst: int = 16
     """E-mails that a visitor may have sent at once."""
@@ -134,6 +157,7 @@ class NotifyConfig:
                 raise _refused(name, replenish, "seconds above 0")
         self._check_base_url()
         self._check_email()
+        self._check_web_push()
         for topic in self.disallowed_topics:
             if not is_topic_name(topic):
                 raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
@@ -162,6 +186,22 @@ class NotifyConfig:
             raise _refused("base_url", self.base_url, accepted) from exc
         if not usable or parts.path or parts.query or parts.fragment:
             raise _refused("base_url", self.base_url, accepted)
+
+    def _check_web_push(self) -> None:
+        self._check_range("web_push_expiry_duration", 1, None, "seconds")
+        self._check_range("web_push_expiry_warning_duration", 0, self.web_push_expiry_duration, "seconds")
+        self._check_range("web_push_check_interval", 0.01, None, "seconds")
+        if bool(self.web_push_public_key) != bool(self.web_push_private_key):
+            raise ConfigError("notify.web_push_public_key and web_push_private_key go together")
+        if self.web_push_public_key:
+            if not _MAIL_ADDRESS.fullmatch(self.web_push_email_address):
+                accepted = "the address that a push service may write to"
+                raise _refused("web_push_email_address", self.web_push_email_address, accepted)
+            if not self.base_url:
+                raise ConfigError("notify.web_push_public_key needs notify.base_url: browsers know topics by it")
+            for host in self.web_push_hosts:
+                if host != host.lower() or not _HOST.fullmatch(host):
+                    raise _refused("web_push_hosts", host, "host names in lower case")
 
     def _check_email(self) -> None:
         if self.smtp_sender_addr:

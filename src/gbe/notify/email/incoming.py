@@ -7,6 +7,7 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import BytesParser
 from html import unescape
+from itertools import islice
 from typing import Final
 
 from gbe.errors import GbeError
@@ -17,10 +18,13 @@ from gbe.notify.topics import is_topic_name
 MAX_MAIL_BYTES: Final = 1024 * 1024
 _MAX_DEPTH: Final = 2
 _MAX_PARTS: Final = 100
+_MAX_CONTAINERS: Final = 20
+_MAX_DELIMITERS: Final = 2000
 _MAX_TITLE_BYTES: Final = 1024
 _MAX_TEXT_BYTES: Final = 256 * 1024
 """Of a part, before anything is done with it: the message is cut to a small piece of it anyway."""
 
+_CONTAINER: Final = re.compile(rb"(?:multipart|message)/", re.IGNORECASE)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_]{1,64}")
 _LINE_BREAK: Final = re.compile(r"br\s*/?", re.IGNORECASE)
 _HIDDEN: Final = ("script", "style", "head")
@@ -79,6 +83,7 @@ def read_mail(content: bytes, *, limit: int) -> IncomingMail:
     Raises:
         MailRefusedError: it holds no text, or is nested too deep.
     """
+    _check_structure(content)
     try:
         mail = BytesParser().parsebytes(content)
         text = _text(mail)
@@ -89,6 +94,13 @@ def read_mail(content: bytes, *, limit: int) -> IncomingMail:
     if not message:
         return IncomingMail("", trim(subject))
     return IncomingMail(trim(subject), message)
+
+
+def _check_structure(content: bytes) -> None:
+    """Before the parser sees it, which hands every line through every level and makes an object of every part."""
+    containers = sum(1 for _ in islice(_CONTAINER.finditer(content), _MAX_CONTAINERS + 1))
+    if containers > _MAX_CONTAINERS or (containers and content.count(b"\n--") > _MAX_DELIMITERS):
+        raise MailRefusedError("554 5.6.0 this mail has too many parts")
 
 
 def decode_subject(text: str) -> str:
