@@ -403,3 +403,12 @@ def test_the_listener_is_no_relay_and_takes_no_endless_lines(mail_port: int) -> 
             eventually(lambda s=sock: b"250 " in s.recv(1000), "the greeting is answered")  # type: ignore[misc]
             sock.sendall(junk)
             assert sock.recv(100)[:1] in (b"4", b"5")
+
+
+def test_secrets_do_not_reach_the_log(
+    server: Server, topic: str, send: Callable[..., tuple[int, bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the token of an address nor a password, at whatever level."""
+    caplog.set_level("DEBUG")
+    send(mail("x", "y"), f"to-{topic}+tk_verysecret@in.example.net", login=("ann", "quitesecret"))
+    assert "secret" not in caplog.text

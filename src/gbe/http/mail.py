@@ -176,6 +176,7 @@ async def mail_server(application: App, config: NotifyConfig, sock: socket.socke
         application: what messages are published through.
         sock: listens already.
     """
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd would log each command, tokens and all
     connections = _Connections(_Handler(application, config), config)
     server = await asyncio.get_running_loop().create_server(connections.new, sock=sock)
     logger.info("mails are taken in for %s", config.smtp_server_domain, extra={"port": sock.getsockname()[1]})

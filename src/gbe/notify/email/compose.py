@@ -7,6 +7,7 @@ soon as they are not ASCII: nobody can add a header, a recipient or a part.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.charset import BASE64, Charset
 from email.header import Header
 from email.message import Message
 from email.mime.text import MIMEText
@@ -23,6 +24,8 @@ from gbe.schemas.notify import Notification
 ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 """What a mail server may be asked to deliver to: ASCII without blanks, commas, semicolons and controls."""
 
+_CHARSET: Final = Charset("utf-8")
+_CHARSET.header_encoding = BASE64
 _LONGEST_SUBJECT: Final = 400
 _LONGEST_ADDRESS: Final = 254
 _PRIORITIES: Final = {1: "min", 2: "low", 3: "default", 4: "high", 5: "max"}
@@ -81,7 +84,7 @@ def split_tags(tags: tuple[str, ...]) -> tuple[list[str], list[str]]:
 
 
 def _encoded(text: str) -> str:
-    return text if text.isascii() else Header(text, "utf-8", header_name="Subject").encode(linesep="\r\n")
+    return text if text.isascii() else Header(text, _CHARSET, header_name="Subject").encode(linesep="\r\n")
 
 
 def _body(notification: Notification, words: list[str], origin: Origin) -> str:

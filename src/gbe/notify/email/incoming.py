@@ -87,9 +87,11 @@ def read_mail(content: bytes, *, limit: int) -> IncomingMail:
     try:
         mail = BytesParser().parsebytes(content)
         text = _text(mail)
-    except (RecursionError, ValueError, LookupError) as exc:
+        subject = one_line(_cut(decode_subject(str(mail.get("Subject", ""))), _MAX_TITLE_BYTES))
+    except MailRefusedError:
+        raise
+    except Exception as exc:  # the standard library's parser raises errors of any type for mails that are malformed
         raise MailRefusedError("554 5.6.0 this mail cannot be read") from exc
-    subject = one_line(_cut(decode_subject(str(mail.get("Subject", ""))), _MAX_TITLE_BYTES))
     message = _cut(trim(without_nul(text).replace("\r\n", "\n")), limit - 1)
     if not message:
         return IncomingMail("", trim(subject))
