@@ -45,7 +45,7 @@ from gbe.yamlfile import parse_yaml
 
 DEFAULT_FILE: Final = Path("gbe.yaml")
 ENVIRONMENT_PREFIX: Final = "GBE_"
-ROLES: Final = ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver")
+ROLES: Final = ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver", "webpush")
 HIDDEN: Final = "********"
 # what Kubernetes puts into every pod beside a Service of the name gbe
 _SERVICE_LINK: Final = re.compile(r"GBE_(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)?)")
@@ -147,8 +147,10 @@ _SECRETS: Final = frozenset(
         "password",
         "secret_access_key",
         "session_token",
+        "smtp_sender_pass",
         "token",
         "upstream_access_token",
+        "web_push_private_key",
     }
 )
 
@@ -174,9 +176,10 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "roles",
         "list",
-        ("http", "sweeper", "scheduler", "orchestrator", "deadletters", "archiver"),
+        ROLES,
         "What `gbe serve` does: `http` answers requests, `sweeper` finds lost tasks, `scheduler` starts what is due, "
-        "`orchestrator` advances jobs, `deadletters` lists failures, `archiver` fills the archive.",
+        "`orchestrator` advances jobs, `deadletters` lists failures, `archiver` fills the archive, "
+        "`webpush` tells browsers.",
     ),
     Key("workers", "integer", 1, "Processes that serve HTTP; more than one needs an engine outside the process."),
     *_section(
@@ -438,6 +441,21 @@ KEYS: Final[tuple[Key, ...]] = (
             "upstream_access_token": ("text", "Token to show there."),
             "manager_interval": ("duration", "Time between two rounds that remove what has expired."),
             "keepalive_interval": ("duration", "Time between signs of life on a stream."),
+            "template_dir": ("path", "Folder of message templates, each a file `NAME.yml`."),
+            "smtp_sender_addr": ("text", "`HOST:PORT` of the server that sends mails; empty sends none."),
+            "smtp_sender_user": ("text", "User name there; empty logs nobody in."),
+            "smtp_sender_pass": ("text", "Its password."),
+            "smtp_sender_from": ("text", "Address that mails come from."),
+            "smtp_server_listen": ("text", "`ADDRESS:PORT` on which mails are taken in; empty takes none."),
+            "smtp_server_domain": ("text", "Domain of topics' addresses."),
+            "smtp_server_addr_prefix": ("text", "What stands before the topic in an address."),
+            "web_push_public_key": ("text", "What browsers subscribe with; `gbe notify webpush keys` makes a pair."),
+            "web_push_private_key": ("text", "The other half of the pair."),
+            "web_push_email_address": ("text", "Whom a push service may write to."),
+            "web_push_hosts": ("list", "Hosts of push services; subscriptions elsewhere are refused."),
+            "web_push_expiry_duration": ("duration", "Until a subscription that is not renewed is dropped."),
+            "web_push_expiry_warning_duration": ("duration", "Until its browser is told that this will happen."),
+            "web_push_check_interval": ("duration", "Time between two looks for browsers to be told."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
             "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),
             "subscriber_queue_bytes": ("size", "What may wait for a slow reader before its stream is closed."),

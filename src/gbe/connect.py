@@ -23,6 +23,7 @@ from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
 from gbe.notify.access.access import Access
 from gbe.notify.files import Files
+from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
 from gbe.redis.config import RedisConfig
@@ -280,6 +281,13 @@ def schedule_client(settings: Settings, tasks: TaskClient, observer: ScheduleObs
     return ScheduleClient(
         backend.state, names, TargetStarter(tasks, job_client(settings, tasks)), backend.clock, observer
     )
+
+
+def push_subscriptions(settings: Settings, store: StateStore | None) -> Subscriptions | None:
+    """The subscriptions of browsers; ``None`` where there is no web push, or no state store to keep them in."""
+    if store is None or not settings.notify.web_push_public_key:
+        return None
+    return Subscriptions(store, settings.namespace, settings.notify.web_push_expiry_duration)
 
 
 def archive_folder(settings: Settings) -> str:

@@ -61,6 +61,11 @@ GbeError
 ├── EventError
 │   ├── UnknownEventError              no schema covers that subject
 │   └── InvalidEventError              an event that its schema refuses; names the field; nothing was stored
+├── TemplateError                      a message template; the text says where and what
+│   ├── TemplateSyntaxError            it cannot be read
+│   ├── TemplateForbiddenError         it uses ``template``, ``define``, ``block`` or ``call``
+│   ├── TemplateFailedError            it cannot be rendered with this data, or makes too much
+│   └── TemplateTimeoutError           it takes too many steps or too long
 └── NotifyError                        an ntfy error: ``code``, ``http``, ``link``; rendered only in gbe.http
 """
 
@@ -460,6 +465,30 @@ class InvalidEventError(EventError, ValueError):
     def __init__(self, subject: str, field: str, reason: str) -> None:
         self.subject, self.field, self.reason = subject, field, reason
         super().__init__(f"event {subject[:80]}: {field}: {reason}" if field else f"event {subject[:80]}: {reason}")
+
+
+class TemplateError(GbeError):
+    """A message template cannot be used; the text says why."""
+
+
+class TemplateSyntaxError(TemplateError):
+    """It cannot be read: its author's fault."""
+
+
+class TemplateForbiddenError(TemplateError):
+    """It uses what no template may."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name!r} is not allowed")
+
+
+class TemplateFailedError(TemplateError):
+    """It cannot be rendered with this data, gives up by itself (``fail``), or makes too much."""
+
+
+class TemplateTimeoutError(TemplateError):
+    """It takes more steps or more time than it may."""
 
 
 class NotifyError(GbeError):

@@ -55,6 +55,12 @@ users: Final = Gauge("ntfy_users_total", "Users of notifications", multiprocess_
 auth_failures: Final = Counter(
     "gbe_notify_auth_failures", "Requests refused for wrong credentials, or too many of them"
 )
+emails_sent: Final = Gauge("ntfy_emails_sent_success", "Mails handed to the mail server", multiprocess_mode="sum")
+emails_failed: Final = Gauge("ntfy_emails_sent_failure", "Mails that were given up", multiprocess_mode="sum")
+emails_received: Final = Gauge("ntfy_emails_received_success", "Mails that became messages", multiprocess_mode="sum")
+emails_refused: Final = Gauge("ntfy_emails_received_failure", "Mails that were refused", multiprocess_mode="sum")
+pushes_sent: Final = Counter("gbe_notify_web_pushes_sent", "Messages that push services took for browsers")
+pushes_failed: Final = Counter("gbe_notify_web_pushes_failed", "Messages for browsers that were given up")
 delivered: Final = Counter("gbe_notify_messages_delivered", "Messages handed to streams, one for each stream")
 streams_given_up: Final = Counter(
     "gbe_notify_streams_given_up", "Streams closed by the server, nearly always because their client read too slowly"
@@ -245,3 +251,18 @@ class EventMetrics:
         """A delivery is over: ``ok``, ``failed``, ``dead`` or ``invalid``."""
         event_deliveries.labels(group, outcome).inc()
         event_handle_seconds.labels(group).observe(seconds)
+
+
+def count_mail(sent: bool) -> None:
+    """One mail more that was handed over, or given up."""
+    (emails_sent if sent else emails_failed).inc()
+
+
+def count_incoming_mail(accepted: bool) -> None:
+    """One mail more that became a message, or was refused."""
+    (emails_received if accepted else emails_refused).inc()
+
+
+def count_push(sent: bool) -> None:
+    """One message more for a browser that was taken, or given up."""
+    (pushes_sent if sent else pushes_failed).inc()

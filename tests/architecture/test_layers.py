@@ -16,10 +16,11 @@ ROOT: Final = Path(gbe.__file__).parent
 
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
-    frozenset({"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "yamlfile"}),
+    frozenset({"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "outbound", "yamlfile"}),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
+    frozenset({"templates"}),  # the language of message templates: pure
     frozenset({"graph"}),  # the rules of jobs of many tasks: pure
     frozenset({"redis"}),  # the connection to an engine that more than one mechanism uses
     frozenset({"transport"}),
@@ -48,6 +49,7 @@ ENGINES: Final = {  # the client library of an engine is seen by its own back en
     "fsspec": ("gbe.archive.duck",),
     "pyarrow": ("gbe.archive.files",),
     "zstandard": ("gbe.archive.files",),
+    "re2": ("gbe.templates.functions.patterns",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it
     "gbe.state.nats": "gbe.transport.nats",
@@ -124,6 +126,17 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
 
 def test_the_vocabulary_stands_alone() -> None:
     """Ids, errors, envelope and subjects need the standard library and nothing else."""
-    for room in ("errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "envelope", "subjects"):
+    for room in (
+        "errors",
+        "clock",
+        "ids",
+        "tracing",
+        "durations",
+        "sizes",
+        "imports",
+        "outbound",
+        "envelope",
+        "subjects",
+    ):
         foreign = {n.split(".")[0] for n in imports(ROOT / f"{room}.py")} - {"gbe"}
         assert foreign <= set(__import__("sys").stdlib_module_names), f"gbe.{room} imports {sorted(foreign)}"

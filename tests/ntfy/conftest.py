@@ -57,6 +57,12 @@ def memory_server(loop: Loop, http_client: httpx.Client) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def memory_transport() -> OpenTransport:
+    """Opens clients of one engine in memory, for servers that a module shares."""
+    return _opens_memory(MemoryEngine())
+
+
+@pytest.fixture(scope="session")
 def nats_server(loop: Loop, http_client: httpx.Client, engine: NatsProcess) -> Iterator[Server]:
     with Server(loop, http_client, _opens_nats(engine.url)) as server:
         yield server

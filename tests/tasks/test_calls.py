@@ -13,7 +13,8 @@ from tests.tasks.conftest import QUICK, Deployment
 
 from gbe import App
 from gbe.errors import TaskFailedError
-from gbe.tasks.calls import CommandCall, is_public
+from gbe.outbound import is_public
+from gbe.tasks.calls import CommandCall
 from gbe.tasks.config import WorkerConfig
 from gbe.tasks.context import TaskContext
 from gbe.tasks.registry import TypeRegistry

@@ -6,14 +6,16 @@ from typing import Annotated
 import typer
 
 from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption
+from gbe.cli.webpush_commands import webpush_app
 
 notify_app = typer.Typer(
-    name="notify", help="Users of the notification server, and what they may.", no_args_is_help=True
+    name="notify", help="The notification server: users, what they may, web push.", no_args_is_help=True
 )
 user_app = typer.Typer(name="user", help="Make, change, list and remove users.", no_args_is_help=True)
 token_app = typer.Typer(name="token", help="Make, list and remove access tokens.", no_args_is_help=True)
 notify_app.add_typer(user_app)
 notify_app.add_typer(token_app)
+notify_app.add_typer(webpush_app)
 
 UserArgument = Annotated[str, typer.Argument(metavar="USERNAME", show_default=False)]
 OptionalUser = Annotated[str | None, typer.Argument(metavar="USERNAME", show_default=False)]

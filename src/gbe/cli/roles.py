@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from gbe.config import Settings
 from gbe.connect import archiver, indexer, job_client, open_backend, retention
+from gbe.http.wire import json_line
 from gbe.jobs.orchestrator import Orchestrator
-from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
+from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, count_push, submitted
+from gbe.notify.webpush.pusher import Pusher
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
 from gbe.starters import TargetStarter
@@ -68,12 +70,26 @@ async def _archiver(settings: Settings, backend: Backend) -> None:
     await archiver(settings, backend, ArchiveMetrics()).run()
 
 
+async def _webpush(settings: Settings, backend: Backend) -> None:
+    if not settings.notify.web_push_public_key:
+        return
+    await Pusher(
+        backend.transport,
+        backend.state,
+        settings.namespace,
+        settings.notify,
+        json_line,
+        count_push,
+    ).run()
+
+
 BACKGROUND: Final[Mapping[str, Role]] = {
     "sweeper": _sweeper,
     "scheduler": _scheduler,
     "orchestrator": _orchestrator,
     "deadletters": _deadletters,
     "archiver": _archiver,
+    "webpush": _webpush,
 }
 """By name. What may be active only once in a deployment waits for a lease of its own."""
 

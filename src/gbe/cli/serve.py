@@ -26,6 +26,7 @@ from gbe.connect import (
     open_access,
     open_notify,
     open_transport,
+    push_subscriptions,
     schedule_client,
     streams_of,
     task_client,
@@ -33,9 +34,11 @@ from gbe.connect import (
 from gbe.deadletters.letters import DeadLetters
 from gbe.errors import ConfigError, StateError, TransportError
 from gbe.http.app import build_application
+from gbe.http.mail import mail_server
 from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.notify.email.config import parse_address
 from gbe.notify.ledger import Ledger, SharedLedger
 from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.upstream import Upstream
@@ -187,7 +190,12 @@ async def _serve_http(
             jobs=None if tasks is None else job_client(settings, tasks),
             events=event_registry(settings.events),
             streams=streams_of(settings, transport, store),
+            push_subscriptions=push_subscriptions(settings, store),
         )
+        if settings.notify.smtp_server_listen:
+            sock = _listen_for_mail(settings)
+            stack.callback(sock.close)
+            await stack.enter_async_context(mail_server(application, settings.notify, sock))
         settle()
         await stack.enter_async_context(in_background(application.services.stats.run(), "gbe.stats"))
         await serve(application, sockets, stop)
@@ -214,6 +222,12 @@ async def _listen(settings: Settings) -> list[socket.socket]:
     port = probe.getsockname()[1]
     probe.close()
     return [listen(settings.host, port, backlog=backlog, share=True) for _ in range(settings.workers)]
+
+
+def _listen_for_mail(settings: Settings) -> socket.socket:
+    """A socket for mails; each worker has one of its own on the same address."""
+    host, port = parse_address("smtp_server_listen", settings.notify.smtp_server_listen, host_needed=False)
+    return listen(host or "0.0.0.0", port, backlog=100, share=settings.workers > 1)  # noqa: S104 - as ntfy reads ":25"
 
 
 def _close_all(sockets: list[socket.socket]) -> None:

@@ -35,9 +35,11 @@ from gbe.http.routes import Match, Route, find_route
 from gbe.http.services import Services
 from gbe.http.site import site
 from gbe.http.subscribe import Subscribing
+from gbe.http.webpush import WebPush
 from gbe.jobs.client import JobClient
 from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
+from gbe.notify.email.mailer import Mailer
 from gbe.notify.errors import Refusal
 from gbe.notify.files import Files
 from gbe.notify.history import History
@@ -48,6 +50,7 @@ from gbe.notify.scheduled import Scheduled
 from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Network, Visitors
+from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
 from gbe.state.base import StateStore
@@ -82,6 +85,7 @@ class Application:
             None if services.access is None else Authentication(services.access, services.visitors, services.refusals)
         )
         self._accounts = AccountRoutes(services)
+        self._web_push = WebPush(services, services.push_subscriptions)
         self._site = site(services)
         self._apis = apis(services, self.streams)
         self._counters: dict[tuple[Route, int, str], tuple[Counter, Counter]] = {}
@@ -112,6 +116,8 @@ class Application:
         self.end_streams()
         await self.services.refusals.close()
         await self.services.hub.close()
+        if self.services.mailer is not None:
+            await self.services.mailer.close()
 
     # -- handlers
 
@@ -131,6 +137,8 @@ class Application:
                 return self._apis(scope, receive, send)
             case Route.ACCOUNT:
                 return self._accounts(scope, receive, send)
+            case Route.WEB_PUSH:
+                return self._web_push.answer(scope, receive, send)
             case Route.SITE | Route.TOPIC_PAGE:
                 return self._site(scope, receive, send)
             case Route.CLEAR | Route.DELETE:
@@ -204,6 +212,7 @@ def build_application(
     jobs: JobClient | None = None,
     events: EventRegistry | None = None,
     streams: Streams | None = None,
+    push_subscriptions: Subscriptions | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
@@ -211,6 +220,7 @@ def build_application(
         exempt: networks that the request and message limits do not concern, host names looked up already.
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
+        push_subscriptions: of browsers; ``None`` takes none.
         ledger: where visitors are counted; ``None`` counts in this process alone.
         files: where attachments go; ``None`` takes none.
         state: what nodes know together of visitors; ``None`` keeps it in this process.
@@ -235,12 +245,14 @@ def build_application(
             stats=Stats(state, namespace),
             rate_visitors=RateVisitors(notify, visitors, state, namespace),
             access=access,
+            mailer=Mailer(notify, metrics.count_mail) if notify.smtp_sender_addr else None,
             tasks=tasks,
             dead_letters=dead_letters,
             schedules=schedules,
             jobs=jobs,
             events=publisher,
             streams=streams,
+            push_subscriptions=push_subscriptions,
             refusals=Refusals(publisher),
         )
     )

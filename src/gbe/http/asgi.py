@@ -69,7 +69,7 @@ def as_notify_error(error: BaseException) -> NotifyError:
             return UNAVAILABLE
         case PublishOutcomeUnknownError():
             return UNCONFIRMED
-        case TransportError():
+        case TransportError() | StateError():
             return UNAVAILABLE
         case _:
             return _INTERNAL

@@ -1,5 +1,6 @@
 """The publishing routes (section 4): the hottest path of the server, raw ASGI."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -14,6 +15,8 @@ from gbe.http.authentication import caller_of
 from gbe.http.body import Body, one_part
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import json_line
+from gbe.notify.email.compose import Origin, compose_mail
+from gbe.notify.email.mailer import Mail
 from gbe.notify.errors import Refusal
 from gbe.notify.files import Files
 from gbe.notify.hub import topic_subject
@@ -31,6 +34,7 @@ from gbe.notify.publishing import (
     read_options,
     wants_file,
 )
+from gbe.notify.templating import MAX_BODY_BYTES, Templating
 from gbe.notify.text import one_line
 from gbe.notify.topics import check_topic
 from gbe.notify.visitors import Visitor
@@ -44,6 +48,7 @@ class Publishing:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._templating = Templating(services.notify)
 
     async def to_topic(
         self, scope: Scope, receive: Receive, send: Send, topic: str, sequence_id: str | None = None
@@ -60,8 +65,13 @@ class Publishing:
         if options.unified_push:
             await self._check_subscriber(topic)
         visitor.take_message(now)
+        if options.email:
+            visitor.take_email()
         request = _Request(scope, send, topic, options, visitor)
-        await self._publish_body(request, Body(scope, receive))
+        if options.template:
+            await self._publish_templated(request, await Body(scope, receive).begin(MAX_BODY_BYTES))
+        else:
+            await self._publish_body(request, Body(scope, receive))
 
     async def as_json(self, scope: Scope, receive: Receive, send: Send) -> None:
         """``PUT`` and ``POST /``: topic and options in the body (section 4.8)."""
@@ -80,9 +90,13 @@ class Publishing:
         if options.unified_push:
             await self._check_subscriber(read.topic)
         visitor.take_message(now)
+        if options.email:
+            visitor.take_email()
         request = _Request(scope, send, read.topic, options, visitor)
         limit = services.notify.message_size_limit
-        if services.files is not None and (wants_file(options) or is_file(options, read.message, limit)):
+        if options.template:
+            await self._publish_templated(request, read.message)
+        elif services.files is not None and (wants_file(options) or is_file(options, read.message, limit)):
             await self._publish_file(request, services.files, one_part(read.message), len(read.message))
         else:
             await self._publish(request, read.message)
@@ -115,12 +129,26 @@ class Publishing:
         metrics.unified_push_published.inc()
         metrics.matrix_published.inc()
 
+    async def _publish_templated(self, request: "_Request", body: bytes) -> None:
+        """The body is what a template is about. In a thread: it may take a while and read a file."""
+        options = await asyncio.to_thread(self._templating.apply, request.options, body)
+        await self._publish(msgspec.structs.replace(request, options=options), b"")
+
     def _visitor(self, scope: Scope) -> Visitor:
         return self._services.visitors.of_request(scope["client"], scope["headers"])
 
     async def _charged(self, visitor: Visitor, topic: str) -> Visitor:
         """Whose limits count, if subscribers pay (section 4.11)."""
         return await self._services.rate_visitors.of(topic) or visitor
+
+    def _send_mail(self, scope: Scope, publication: Publication, to: str) -> None:
+        """The message as a mail too, in the background; whoever published has an answer already."""
+        config, mailer = self._services.notify, self._services.mailer
+        if mailer is not None:
+            sender = self._visitor(scope).key.partition("/")[0]
+            origin = Origin(base_url=config.base_url, topic=publication.topic, sender=sender)
+            content = compose_mail(publication.notification, origin, to=to, sender=config.smtp_sender_from)
+            mailer.send(Mail(to, content))
 
     async def _check_subscriber(self, topic: str) -> None:
         rate_visitors = self._services.rate_visitors
@@ -179,6 +207,8 @@ class Publishing:
         if request.options.unified_push:
             metrics.unified_push_published.inc()
         await _answer(request.send, publication)
+        if request.options.email:
+            self._send_mail(request.scope, publication, request.options.email)
 
     async def _store(self, scope: Scope, publication: Publication, *, cancels: bool) -> None:
         """Store, before anybody is answered: a client that sees 200 will find the message."""

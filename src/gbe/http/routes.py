@@ -14,6 +14,7 @@ class Route(Enum):
 
     API = auto()  # gbe.http.apis
     ACCOUNT = auto()  # users, accounts, settings of the web app: gbe.http.account_routes
+    WEB_PUSH = auto()  # gbe.http.webpush
     SITE = auto()  # pages, health, metrics: gbe.http.site
     FILE = auto()
     MATRIX = auto()
@@ -62,6 +63,7 @@ MATRIX_PATH: Final = "/_matrix/push/v1/notify"
 ACCOUNT_PATHS: Final = frozenset(
     {"/v1/account", "/v1/users", "/v1/users/access", "/v1/config", "/v1/version", "/v1/tiers"}
 )
+WEB_PUSH_PATH: Final = "/v1/webpush"
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
 _STREAM_FORMATS: Final = frozenset({"json", "sse", "raw"})
@@ -92,6 +94,8 @@ def _find(method: str, path: str) -> Match:
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
     if path in ACCOUNT_PATHS or path.startswith("/v1/account/") or path == "/config.js":
         return Match(Route.ACCOUNT)
+    if path == WEB_PUSH_PATH:
+        return Match(Route.WEB_PUSH) if method in ("POST", "DELETE") else _NOT_FOUND
     if method == "GET" and path in SITE_PATHS:
         return Match(Route.SITE)
     if path == MATRIX_PATH and method in ("GET", "POST"):

@@ -10,6 +10,7 @@ from gbe.http.refusals import Refusals
 from gbe.jobs.client import JobClient
 from gbe.notify.access.access import Access
 from gbe.notify.config import NotifyConfig
+from gbe.notify.email.mailer import Mailer
 from gbe.notify.files import Files
 from gbe.notify.history import History
 from gbe.notify.hub import Hub
@@ -18,6 +19,7 @@ from gbe.notify.scheduled import Scheduled
 from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Visitors
+from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.sweeper.streams import Streams
 from gbe.tasks.client import TaskClient
@@ -43,6 +45,8 @@ class Services:
     stats: Stats
     files: Files | None = None
     access: Access | None = None
+    mailer: Mailer | None = None
+    push_subscriptions: Subscriptions | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

@@ -1,15 +1,23 @@
 """Settings of the notify domain; names and defaults follow section 9 where ntfy has the option."""
 
 import math
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from gbe.errors import ConfigError
+from gbe.notify.email.config import parse_address
 from gbe.notify.topics import is_topic_name
+from gbe.notify.webpush.endpoints import VENDORS
 
 _MAX_MESSAGE_SIZE: Final = 5 * 1024 * 1024
 _MIN_KEEPALIVE: Final = 5.0
+_MAIL_ADDRESS: Final = re.compile(r"[^\s,;<>@\"]+@[^\s,;<>@\"]+", re.ASCII)
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
+_HOST: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
+_PREFIX: Final = re.compile(r"[-._A-Za-z0-9]{0,64}")
 
 _REPLENISHED: Final = (
     "visitor_request_limit_replenish", "visitor_email_limit_replenish", "visitor_topic_creation_limit_replenish",
@@ -43,6 +51,57 @@ class NotifyConfig:
     base_url: str = ""
     """Public URL of the server, scheme and host without a path; empty if unknown."""
 
+    template_dir: Path | None = None
+    """Folder of message templates, each a file ``NAME.yml``; ``None``: only those that come with gbe."""
+
+    smtp_sender_addr: str = ""
+    """``HOST:PORT`` of the server that sends mails; empty: none are sent."""
+
+    smtp_sender_user: str = ""
+    """User name there; empty: no log-in."""
+
+    smtp_sender_pass: str = ""
+    """Its password."""
+
+    smtp_sender_from: str = ""
+    """Address that mails come from."""
+
+    smtp_server_listen: str = ""
+    """``ADDRESS:PORT`` on which mails are taken in; empty: none are."""
+
+    smtp_server_domain: str = ""
+    """Domain of the addresses of topics."""
+
+    smtp_server_addr_prefix: str = ""
+    """What stands before the topic in an address."""
+
+    web_push_public_key: str = ""
+    """What browsers subscribe with; empty: no web push."""
+
+    web_push_private_key: str = ""
+    """The other half of it."""
+
+    web_push_email_address: str = ""
+    """Whom a push service may write to."""
+
+    web_push_hosts: tuple[str, ...] = VENDORS
+    """Hosts of push services; a subscription elsewhere is refused."""
+
+    web_push_expiry_duration: float = 60 * 86_400.0
+    """Seconds after which a subscription that is not renewed is dropped."""
+
+    web_push_expiry_warning_duration: float = 55 * 86_400.0
+    """Seconds after which its browser is told so."""
+
+    web_push_check_interval: float = 60.0
+    """Seconds between two looks for browsers to be told so."""
+
+    visitor_email_limit_burst: int = 16
+    """E-mails that a visitor may have sent at once."""
+
+    visitor_email_limit_replenish: float = 3600.0
+    """Seconds until one more e-mail is granted."""
+
     disallowed_topics: tuple[str, ...] = ()
     """Topic names that are refused in addition to the reserved ones."""
 
@@ -69,12 +128,6 @@ class NotifyConfig:
 
     visitor_attachment_daily_bandwidth_limit: int = 500 * 1024 * 1024
     """Bytes per day (UTC) that a visitor may upload, and that others may download of that visitor's files."""
-
-    visitor_email_limit_burst: int = 16
-    """E-mails that a visitor may have sent at once."""
-
-    visitor_email_limit_replenish: float = 3600.0
-    """Seconds until one more e-mail is granted."""
 
     visitor_topic_creation_limit_burst: int = 100
     """Topics that nobody used before which a visitor may use at once."""
@@ -158,6 +211,8 @@ class NotifyConfig:
         self._check_base_url("upstream_base_url")
         if self.upstream_base_url and (not self.base_url or self.upstream_base_url == self.base_url):
             raise _refused("upstream_base_url", self.upstream_base_url, "another server than base_url, which is needed")
+        self._check_email()
+        self._check_web_push()
         for topic in self.disallowed_topics:
             if not is_topic_name(topic):
                 raise _refused("disallowed_topics", topic, "topic names: 1 to 64 of A-Z a-z 0-9 _ -")
@@ -192,6 +247,36 @@ class NotifyConfig:
             raise _refused(name, url, accepted) from exc
         if not usable or parts.path or parts.query or parts.fragment:
             raise _refused(name, url, accepted)
+
+    def _check_web_push(self) -> None:
+        self._check_range("web_push_expiry_duration", 1, None, "seconds")
+        self._check_range("web_push_expiry_warning_duration", 0, self.web_push_expiry_duration, "seconds")
+        self._check_range("web_push_check_interval", 0.01, None, "seconds")
+        if bool(self.web_push_public_key) != bool(self.web_push_private_key):
+            raise ConfigError("notify.web_push_public_key and web_push_private_key go together")
+        if self.web_push_public_key:
+            if not _MAIL_ADDRESS.fullmatch(self.web_push_email_address):
+                accepted = "the address that a push service may write to"
+                raise _refused("web_push_email_address", self.web_push_email_address, accepted)
+            if not self.base_url:
+                raise ConfigError("notify.web_push_public_key needs notify.base_url: browsers know topics by it")
+            for host in self.web_push_hosts:
+                if host != host.lower() or not _HOST.fullmatch(host):
+                    raise _refused("web_push_hosts", host, "host names in lower case")
+
+    def _check_email(self) -> None:
+        if self.smtp_sender_addr:
+            parse_address("smtp_sender_addr", self.smtp_sender_addr)
+            if not _MAIL_ADDRESS.fullmatch(self.smtp_sender_from):
+                raise _refused("smtp_sender_from", self.smtp_sender_from, "the address that mails come from")
+            if not self.base_url:
+                raise ConfigError("notify.smtp_sender_addr needs notify.base_url: mails say where they come from")
+        if self.smtp_server_listen:
+            parse_address("smtp_server_listen", self.smtp_server_listen, host_needed=False)
+            if not _DOMAIN.fullmatch(self.smtp_server_domain):
+                raise _refused("smtp_server_domain", self.smtp_server_domain, "the domain of topics' addresses")
+        if not _PREFIX.fullmatch(self.smtp_server_addr_prefix):
+            raise _refused("smtp_server_addr_prefix", self.smtp_server_addr_prefix, "letters, digits, . _ -")
 
 
 def _refused(name: str, value: object, accepted: str) -> ConfigError:

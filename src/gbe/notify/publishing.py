@@ -5,7 +5,6 @@ there are two steps, ``read_options`` and ``compose``; ``from_request`` and ``fr
 """
 
 import codecs
-import re
 from base64 import b64encode
 from typing import Final
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ from gbe.notify import options
 from gbe.notify.actions import parse_actions
 from gbe.notify.config import NotifyConfig
 from gbe.notify.delay import parse_delay
+from gbe.notify.email.compose import is_address
 from gbe.notify.errors import Refusal
 from gbe.notify.ids import mint_with_ulid
 from gbe.notify.json_request import EMPTY_MESSAGE, read_json
@@ -44,12 +44,9 @@ MAX_TAGS_BYTES: Final = 512
 
 _WEB_PUSH_ENCODING: Final = "aes128gcm"  # a web push message as RFC 8291 encrypts it
 _URL_START: Final = ("http://", "https://")
-_EMAIL: Final = re.compile(r"[^\s,;]+@[^\s,;]+")
 _OWN_EMAIL: Final = frozenset({"yes", "true", "1"})
-_INLINE_TEMPLATE: Final = frozenset({"1", "yes", "true", "0", "no", "false"})
 
 _NO_UPLOADS: Final = "this server stores no files"
-_NO_TEMPLATES: Final = "this server has no templates"
 
 
 # structs rather than dataclasses: these are made for every message, and a frozen dataclass takes ten times as long
@@ -83,8 +80,11 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         filename: name of the attachment.
         durable: whether the message is kept: neither publisher nor configuration forbids it.
         unified_push: whether the body is kept byte for byte.
-        template: the template option as given.
+        template: the template option as given, if the body is JSON for one; then ``title`` and ``message`` are
+            templates too, and nothing may be composed before ``gbe.notify.templating`` has been applied.
+        priority_template: the priority as given, if it may be a template.
         deliver_at: unix milliseconds, or ``None``.
+        email: the address to send a mail to, or an empty string.
     """
 
     message: str
@@ -101,8 +101,10 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unified_push: bool
     sequence_id: str
     template: str
+    priority_template: str
     poll_id: str
     deliver_at: int | None
+    email: str = ""
 
 
 def read_options(
@@ -115,8 +117,8 @@ def read_options(
         sequence_from_path: beats the option of the same meaning.
 
     Raises:
-        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40032, 40007, 40058,
-            40002, 40004, 40005, 40006, 40018.
+        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40053, 40032, 40007,
+            40058, 40002, 40003, 40004, 40005, 40006, 40018.
     """
     get = parameters.getter()
     sequence_id = sequence_from_path or get(options.SEQUENCE)
@@ -131,9 +133,17 @@ def read_options(
     icon = get(options.ICON)
     if icon and not icon.startswith(_URL_START):
         raise Refusal.ICON_URL_INVALID.error()
-    _refuse_forwarding(get(options.EMAIL), get(options.CALL))
-    template = get(options.TEMPLATE)
+    email = _email(get(options.EMAIL), config)
+    if get(options.CALL):
+        raise Refusal.CALLS_DISABLED.error("this server makes no calls")
+    unified_push = (
+        parameters.flag(options.UNIFIED_PUSH, default=False)
+        or get(options.CONTENT_ENCODING).lower() == _WEB_PUSH_ENCODING
+    )
+    # the rows of section 4.5 before the fifth leave no body for a template
+    template = "" if unified_push or attach or get(options.FILENAME) or get(options.POLL_ID) else get(options.TEMPLATE)
     priority = get(options.PRIORITY)
+    message = get(options.MESSAGE)
     durable = parameters.flag(options.CACHE, default=True) and config.cache_duration > 0
     return PublishOptions(  # arguments are evaluated as they stand here, which is the order of the checks
         sequence_id=sequence_id,
@@ -141,18 +151,19 @@ def read_options(
         attach=attach,
         icon=icon,
         template=template,
+        priority_template=priority if template else "",
         # with a template the priority may be one too, so only its result could be checked
         priority=parse_priority(priority) if priority and not template else None,
         tags=_tags(get(options.TAGS)),
         durable=durable,
-        deliver_at=_deliver_at(get(options.DELAY), durable, config, now_ms),
+        deliver_at=_deliver_at(get(options.DELAY), durable, email, config, now_ms),
+        email=email,
         actions=_actions(get(options.ACTIONS)),
-        message=get(options.MESSAGE).replace("\\n", "\n"),
+        message=message if template else message.replace("\\n", "\n"),
         click=get(options.CLICK),
         filename=get(options.FILENAME),
         markdown=parameters.flag(options.MARKDOWN, default=False) or _is_markdown(get(options.CONTENT_TYPE)),
-        unified_push=parameters.flag(options.UNIFIED_PUSH, default=False)
-        or get(options.CONTENT_ENCODING).lower() == _WEB_PUSH_ENCODING,
+        unified_push=unified_push,
         poll_id=get(options.POLL_ID),
     )
 
@@ -212,7 +223,7 @@ def compose(
         uploaded: the file that the body was; ``body`` does not count then.
 
     Raises:
-        NotifyError: 40011, 40014, 40045, 40047.
+        NotifyError: 40011, 40014; 40045 if a template has not been applied.
     """
     if chosen.poll_id:
         return _poll_request(topic, chosen.poll_id, now_ms)
@@ -316,14 +327,18 @@ def _poll_request(topic: str, poll_id: str, now_ms: int) -> Publication:
     return Publication(topic=topic, ulid=ulid, notification=notification, durable=False)
 
 
-def _refuse_forwarding(email: str, call: str) -> None:
-    """This server neither sends e-mail nor calls; a malformed address is still told apart."""
-    if email:
-        if email.lower() not in _OWN_EMAIL and _EMAIL.fullmatch(email) is None:
-            raise Refusal.EMAIL_INVALID.error()
+def _email(address: str, config: NotifyConfig) -> str:
+    """The address to send a mail to, if one is given and mails are sent; a malformed one is told apart."""
+    if not address:
+        return ""
+    own = address.lower() in _OWN_EMAIL
+    if not own and not is_address(address):
+        raise Refusal.EMAIL_INVALID.error()
+    if not config.smtp_sender_addr:
         raise Refusal.EMAIL_DISABLED.error("this server sends no e-mail")
-    if call:
-        raise Refusal.CALLS_DISABLED.error("this server makes no calls")
+    if own:
+        raise Refusal.EMAIL_ANONYMOUS.error("nobody has an address of one's own here: write it out")
+    return address
 
 
 def _tags(listed: str) -> tuple[str, ...]:
@@ -335,11 +350,13 @@ def _tags(listed: str) -> tuple[str, ...]:
     return tags
 
 
-def _deliver_at(delay: str, durable: bool, config: NotifyConfig, now_ms: int) -> int | None:
+def _deliver_at(delay: str, durable: bool, email: str, config: NotifyConfig, now_ms: int) -> int | None:
     if not delay:
         return None
     if not durable:
         raise Refusal.DELAY_WITHOUT_CACHE.error()
+    if email:
+        raise Refusal.DELAY_WITH_EMAIL.error()
     return parse_delay(delay, now_ms=now_ms, limit=config.message_delay_limit, least=config.message_delay_minimum)
 
 
@@ -367,10 +384,8 @@ def _content(chosen: PublishOptions, body: bytes, attachment: Attachment | None,
         return message or f"You received a file: {attachment.name}", None
     if chosen.filename:
         raise Refusal.ATTACHMENTS_DISALLOWED.error(f"a file name was given, but {_NO_UPLOADS}")
-    if chosen.template:
-        if chosen.template in _INLINE_TEMPLATE:
-            raise Refusal.TEMPLATE_FAILED.error(_NO_TEMPLATES)
-        raise Refusal.TEMPLATE_FILE_MISSING.error(_NO_TEMPLATES)
+    if chosen.template:  # its text is no message: whoever serves templates has applied it before
+        raise Refusal.TEMPLATE_FAILED.error("no template was applied")
     if not body:
         return chosen.message, None
     if len(body) >= limit:

@@ -5,11 +5,9 @@ Neither goes through a shell, nor follows a redirect; what they answer is read u
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import re
 import signal
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +16,7 @@ import msgspec
 
 from gbe.errors import InvalidTaskError, TaskError
 from gbe.lifecycle.types import TaskType
+from gbe.outbound import InternalAddressError, resolve
 from gbe.tasks.context import TaskContext
 from gbe.tasks.runner import DoNotRetryError
 
@@ -197,26 +196,11 @@ class HttpCall(_Call):
     async def _address(self, host: str) -> str:
         port = self._url.port or (443 if self._url.scheme == "https" else 80)
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return await resolve(host, port, allow_internal=self._allow_internal)
+        except InternalAddressError:
+            raise DoNotRetryError(f"{host} is an internal address; worker.allow_internal_http allows it") from None
         except OSError as exc:
             raise CallError(f"{host} is not known: {exc}") from None
-        addresses = [str(info[4][0]) for info in found]
-        if not self._allow_internal and not all(is_public(address) for address in addresses):
-            raise DoNotRetryError(f"{host} is an internal address; worker.allow_internal_http allows it")
-        return addresses[0]
-
-
-def is_public(address: str) -> bool:
-    """Whether an address lies outside of this machine and of private, link-local and reserved networks."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return ip.is_global and not ip.is_multicast
 
 
 def call_of(name: str, task_type: TaskType, *, allow_internal: bool) -> "CommandCall | HttpCall | None":

@@ -1,0 +1,1 @@
+"""E-mail: messages go out as mails (``compose``, ``mailer``), mails come in as messages (``incoming``)."""
