@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 from aiontfy import BroadcastAction, Event, HttpAction, Message, Notification, Ntfy, ViewAction
-from aiontfy.exceptions import NtfyBadRequestError
+from aiontfy.exceptions import NtfyBadRequestError, NtfyForbiddenAccessError, NtfyUnauthorizedAuthenticationError
+from tests.ntfy.clients.conftest import PASSWORD, USER
 from tests.ntfy.server import Server
 from tests.waiting import eventually
 from yarl import URL
+
+pytestmark = pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")  # aiontfy uses it
 
 
 @asynccontextmanager
@@ -89,3 +92,31 @@ async def test_a_refusal_is_the_error_that_the_client_knows(server: Server, topi
         with pytest.raises(NtfyBadRequestError) as caught:
             await client.publish(Message(topic=topic, message="x", delay="never"))
     assert caught.value.code // 100 == 400
+
+
+async def test_a_user_subscribes_publishes_a_file_and_a_delayed_message(closed: Server, ops: str) -> None:
+    async with Ntfy(closed.url) as nobody:
+        with pytest.raises(NtfyForbiddenAccessError):
+            await nobody.can_subscribe([ops])
+    async with Ntfy(closed.url, username=USER, password="wrong") as stranger:
+        with pytest.raises(NtfyUnauthorizedAuthenticationError):
+            await stranger.publish(Message(topic=ops, message="x"))
+    async with Ntfy(closed.url, username=USER, password=PASSWORD) as client, listening(client, [ops]) as heard:
+        sent = await client.publish(Message(topic=ops, filename="a.bin"), attachment=bytes(range(256)) * 30)
+        await client.publish(Message(topic=ops, message="later", delay="1h", sequence_id="job"))
+        await client.publish(Message(topic=ops, message="now"))
+        await eventually(lambda: len(heard) == 2, "the file and the message are heard")
+    assert [one.message for one in heard][1] == "now"
+    assert sent.attachment is not None
+    assert (sent.attachment.name, sent.attachment.size) == ("a.bin", 7680)
+    assert heard[0].attachment == sent.attachment
+
+
+async def test_an_account_makes_a_token_which_opens_what_the_account_may(closed: Server, ops: str) -> None:
+    async with Ntfy(closed.url, username=USER, password=PASSWORD) as client:
+        account = await client.account()
+        made = await client.generate_token("for a test")
+        assert account.username == USER
+    async with Ntfy(closed.url, token=made.token) as by_token:
+        assert (await by_token.publish(Message(topic=ops, message="x"))).topic == ops
+        assert (await by_token.stats()).messages >= 0

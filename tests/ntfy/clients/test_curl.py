@@ -1,14 +1,17 @@
 """curl, as scripts and people use it."""
 
+import base64
 import json
 import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ntfy.server import PATIENCE, Server
+from tests.ntfy.clients.conftest import PASSWORD, TOKEN, USER
+from tests.ntfy.server import PATIENCE, Server, eventually
 
 CURL = shutil.which("curl")
 
@@ -87,3 +90,39 @@ def test_an_error_has_its_status_and_says_what_is_wrong(server: Server, topic: s
     error = answer("-d", "x", "-H", "Priority: 9", f"{server.url}/{topic}")
     assert (error["http"], error["code"]) == (400, 40007)
     assert error["error"]
+
+
+# -- users, files, delays
+
+
+def test_a_user_and_a_token_open_what_is_closed(closed: Server, ops: str) -> None:
+    url = f"{closed.url}/{ops}"
+    assert answer("-d", "x", url)["code"] == 40301
+    assert answer("-u", f"{USER}:wrong", "-d", "x", url)["code"] == 40101
+    sent = answer("-u", f"{USER}:{PASSWORD}", "-d", "by its user", url)
+    curl("-H", f"Authorization: Bearer {TOKEN}", "-d", "by a token", url)
+    credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+    auth = base64.b64encode(f"Basic {credentials}".encode()).decode().rstrip("=")
+    lines = curl(f"{url}/json?poll=1&auth={auth}").splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["by its user", "by a token"]
+    assert json.loads(lines[0])["id"] == sent["id"]
+
+
+def test_a_file_goes_up_and_comes_down_the_same(closed: Server, ops: str, tmp_path: Path) -> None:
+    file = tmp_path / "flower.bin"
+    file.write_bytes(bytes(range(256)) * 400)
+    sent = answer("-u", f"{USER}:{PASSWORD}", "-T", str(file), "-H", "Filename: flower.bin", f"{closed.url}/{ops}")
+    attachment = sent["attachment"]
+    assert (attachment["name"], attachment["size"]) == ("flower.bin", file.stat().st_size)
+    path = attachment["url"].removeprefix("https://push.example.net")
+    assert curl(closed.url + path) == file.read_bytes()
+
+
+def test_a_delayed_message_is_listed_and_comes_when_it_is_due(closed: Server, ops: str) -> None:
+    login, url = ("-u", f"{USER}:{PASSWORD}"), f"{closed.url}/{ops}"
+    curl(*login, "-H", "In: 10s", "-d", "later", url)
+    assert curl(*login, f"{url}/json?poll=1") == b""
+    (listed,) = curl(*login, f"{url}/json?poll=1&scheduled=1").splitlines()
+    assert json.loads(listed)["message"] == "later"
+    came = eventually(lambda: curl(*login, f"{url}/json?poll=1"), "the message is there", within=40)
+    assert json.loads(came)["message"] == "later"

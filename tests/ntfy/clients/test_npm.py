@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ntfy.clients.conftest import PASSWORD, USER
 from tests.ntfy.server import PATIENCE, Server
 
 HERE = Path(__file__).parent
@@ -80,3 +81,17 @@ def test_a_refusal_is_an_error_of_the_package(server: Server, topic: str) -> Non
     done = run(server, topic, message="x", priority=9)
     assert done.returncode == 1
     assert "Bad Request" in done.stderr
+
+
+def test_a_user_publishes_a_file_and_a_delayed_message(closed: Server, ops: str, tmp_path: Path) -> None:
+    authorization = {"username": USER, "password": PASSWORD}
+    assert "Forbidden" in run(closed, ops, message="x").stderr
+    assert "Unauthorized" in run(closed, ops, message="x", authorization={**authorization, "password": "no"}).stderr
+    file = tmp_path / "file.bin"
+    file.write_bytes(bytes(range(256)) * 20)
+    sent = publish(closed, ops, fileAttachment=str(file), authorization=authorization)
+    path = sent["attachment"]["url"].removeprefix("https://push.example.net")
+    assert closed.get(path).content == file.read_bytes()
+    delayed = publish(closed, ops, message="later", delay="1h", authorization=authorization)
+    listed = closed.get(f"/{ops}/json?poll=1&scheduled=1", auth=(USER, PASSWORD)).text.splitlines()
+    assert delayed["id"] in [json.loads(line)["id"] for line in listed]
