@@ -18,7 +18,7 @@ class ClusterBoth(RedisBoth):
     """Redis Cluster: every record and every subject has a slot of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.process = RedisCluster(folder / "cluster")  # type: ignore[assignment]
+        self.process = RedisCluster(folder / "cluster", fsync="always")  # type: ignore[assignment]
 
     def __enter__(self) -> Engine:
         self.process.__enter__()

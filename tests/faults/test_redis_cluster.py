@@ -161,12 +161,12 @@ async def test_delayed_messages_come_through_a_failover_and_a_migration(
     """Never early, never twice, and none is missing."""
     transport, other = await cluster_clients.open(), await cluster_clients.open()
     root = await new_root(transport)
-    now = time.time_ns() // 1_000_000
     due: dict[str, int] = {}
-    for number in range(60):
-        moment = now + 800 + 50 * number
-        due[await transport.publish(f"{root}.d{number % 3}", b"", deliver_at=moment)] = moment
     async with other.tail([f"{root}.*"]) as tail:
+        now = time.time_ns() // 1_000_000
+        for number in range(60):
+            moment = now + 800 + 50 * number
+            due[await transport.publish(f"{root}.d{number % 3}", b"", deliver_at=moment)] = moment
         master = await asyncio.to_thread(redis_cluster.master_of, stream_of(f"{root}.d0"))
         await asyncio.to_thread(redis_cluster.failover, master)
         await asyncio.to_thread(redis_cluster.migrate_slot, stream_of(f"{root}.d1"), batch=1, pause=0.05)

@@ -309,15 +309,15 @@ async def test_delayed_messages_survive_the_server_and_come_once(redis_server: R
     """Due while it was away, or later: by exactly one of several clients, never early, and once."""
     several = [await clients.open() for _ in range(4)]
     root = await new_root(several[0])
-    now = time.time_ns() // 1_000_000
-    due = {f"{root}.d{number % 3}": [now + 700, now + 2500] for number in range(3)}
     ids: dict[str, int] = {}
-    for number, (subject, moments) in enumerate(due.items()):
-        for moment in moments:
-            for _ in range(10):
-                ids[await several[number].publish(subject, b"", deliver_at=moment)] = moment
     seen: dict[str, int] = {}
     async with several[3].tail([f"{root}.*"]) as tail:
+        now = time.time_ns() // 1_000_000
+        due = {f"{root}.d{number % 3}": [now + 700, now + 2500] for number in range(3)}
+        for number, (subject, moments) in enumerate(due.items()):
+            for moment in moments:
+                for _ in range(10):
+                    ids[await several[number].publish(subject, b"", deliver_at=moment)] = moment
         await asyncio.to_thread(redis_server.kill)
         await eventually(lambda: time.time_ns() // 1_000_000 > now + 900, "the first delivery time")
         await asyncio.to_thread(redis_server.start)

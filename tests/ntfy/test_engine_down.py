@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -34,7 +35,8 @@ SLACK = 5.0  # of a busy machine, for what should take a second
 Engine = NatsProcess | RedisProcess
 
 
-@pytest.fixture(params=[NatsProcess, RedisProcess], ids=["nats", "redis"])
+# a server that syncs once a second may forget what it has confirmed, if its disk is slow
+@pytest.fixture(params=[NatsProcess, partial(RedisProcess, fsync="always")], ids=["nats", "redis"])
 def own_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     with request.param(tmp_path / "engine") as engine:
         yield engine

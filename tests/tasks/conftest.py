@@ -117,7 +117,7 @@ class NatsBoth(Engine):
 
 class RedisBoth(Engine):
     def __init__(self, folder: Path) -> None:
-        self.process = RedisProcess(folder / "redis")
+        self.process = RedisProcess(folder / "redis", fsync="always")  # what it confirmed survives kill -9
 
     def __enter__(self) -> Engine:
         self.process.start()

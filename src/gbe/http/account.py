@@ -176,36 +176,44 @@ class _Account:
             document |= _reservations(user, self._access.directory.everyone)
             if user.tokens:
                 document["tokens"] = [await self._listed(call, digest, token) for digest, token in user.tokens.items()]
-        return {**document, **self._limits(call, user)}
+        return {**document, **await self._limits(call, user)}
 
     async def _listed(self, call: Call, digest: str, token: Token) -> dict[str, Any]:
         used = isinstance(call.caller, KnownCaller) and call.caller.proof.token == digest
         shown = _used_token(call) if used else token.shown
         return _token_document(shown, token, await self._access.last_used.of(digest))
 
-    def _limits(self, call: Call, user: User | None) -> dict[str, Any]:
+    async def _limits(self, call: Call, user: User | None) -> dict[str, Any]:
         notify = self._services.notify
         spent, most = call.visitor.messages_spent(now_ms()), notify.daily_message_limit
         may_reserve = user is not None and self._access.config.enable_reservations
         reservations = self._access.config.reservation_limit if may_reserve else 0
         reserved = 0 if user is None else len(user.reservations)
-        limits = {
+        files = self._services.files
+        stored = 0 if files is None else await files.size_of(call.visitor, now_ms())
+        limits: dict[str, Any] = {
             "basis": "ip",
             "messages": most,
             "messages_expiry_duration": int(notify.cache_duration),
-            "emails": 0,
+            "emails": notify.visitor_email_limit_burst if notify.smtp_sender_addr else 0,
             "calls": 0,
             "reservations": reservations,
+            "attachment_total_size": notify.visitor_attachment_total_size_limit if files else 0,
+            "attachment_file_size": notify.attachment_file_size_limit if files else 0,
+            "attachment_expiry_duration": int(notify.attachment_expiry_duration) if files else 0,
+            "attachment_bandwidth": notify.visitor_attachment_daily_bandwidth_limit if files else 0,
         }
         stats = {
             "messages": spent,
             "messages_remaining": max(0, most - spent),
             "emails": 0,
-            "emails_remaining": 0,
+            "emails_remaining": limits["emails"],
             "calls": 0,
             "calls_remaining": 0,
             "reservations": reserved,
             "reservations_remaining": max(0, reservations - reserved),
+            "attachment_total_size": stored,
+            "attachment_total_size_remaining": max(0, limits["attachment_total_size"] - stored),
         }
         return {"limits": limits, "stats": stats}
 

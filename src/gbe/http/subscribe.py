@@ -25,7 +25,7 @@ class Subscribing:
     async def over_http(self, scope: Scope, receive: Receive, send: Send, listed: str, format_name: str) -> None:
         """``GET /TOPICS/json``, ``/sse`` and ``/raw``."""
         visitor, topics = self._admit(scope, listed)
-        await self._appoint(visitor, topics)
+        await self._appoint(scope, visitor, topics)
         visitor.open_stream()
         try:
             options = self._options(scope)
@@ -41,7 +41,7 @@ class Subscribing:
     async def over_websocket(self, scope: Scope, receive: Receive, send: Send, listed: str) -> None:
         """``GET /TOPICS/ws`` with an upgrade."""
         visitor, topics = self._admit(scope, listed)
-        await self._appoint(visitor, topics)
+        await self._appoint(scope, visitor, topics)
         visitor.open_stream()
         try:
             options = self._options(scope)
@@ -70,16 +70,17 @@ class Subscribing:
         visitor = services.visitors.of_request(scope["client"], scope["headers"])
         visitor.take_request()
         topics = parse_topics(listed, services.notify.disallowed_topics)
+        caller_of(scope).check_read(*topics)
         for topic in topics:
             services.topics.use(topic, visitor)
-        caller_of(scope).check_read(*topics)
         return visitor, topics
 
-    async def _appoint(self, visitor: Visitor, topics: tuple[str, ...]) -> None:
-        """Who subscribes pays for what is published to it, if the server is set up so (section 4.11)."""
+    async def _appoint(self, scope: Scope, visitor: Visitor, topics: tuple[str, ...]) -> None:
+        """Who subscribes, and may publish, pays for what is published, if the server is set up so (section 4.11)."""
         if self._services.rate_visitors.is_on:
             for topic in topics:
-                await self._services.rate_visitors.appoint(topic, visitor)
+                if caller_of(scope).may(topic, write=True):
+                    await self._services.rate_visitors.appoint(topic, visitor)
 
     def _options(self, scope: Scope) -> SubscribeOptions:
         return subscribe_options(Parameters(scope["headers"], scope["query_string"]), now_ms=now_ms())

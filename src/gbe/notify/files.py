@@ -204,6 +204,10 @@ class Files:
         """Its bytes, part by part. Raises ``ObjectError``."""
         return self._objects.chunks(file.object_name)
 
+    async def size_of(self, uploader: Visitor, now_ms: int) -> int:
+        """Bytes of a visitor's files that are alive."""
+        return await self._usage.of_visitor(uploader.key, now_ms // 1000)
+
     async def total_size(self, now_ms: int) -> int:
         """Bytes of all files that are alive."""
         return await self._usage.total(now_ms // 1000)
