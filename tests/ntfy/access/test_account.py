@@ -88,11 +88,13 @@ def test_guessing_the_password_of_an_open_session_counts_as_failed_logins(memory
     user, address = memory_nodes.new_user(), new_address()
     token = user.request(memory_nodes.one, "POST", "/v1/account/token", json={}).json()["token"]
     headers = {"Authorization": f"Bearer {token}", **address}
-    codes = {
+    for _ in range(28):
+        refused(memory_nodes.one.get("/v1/health", headers={"Authorization": "Bearer x", **address}), 40101)
+    codes = [
         memory_nodes.one.request("DELETE", "/v1/account", headers=headers, json={"password": f"no{n}"}).json()["code"]
-        for n in range(32)
-    }
-    assert codes == {40026, 42909}
+        for n in range(3)
+    ]
+    assert codes == [40026, 40026, 42909]
 
 
 def test_deleting_the_account(memory_nodes: Nodes) -> None:
