@@ -43,7 +43,6 @@ app.add_typer(streams_app)
 app.add_typer(notify_app)
 app.add_typer(schema_app)
 app.command()(archiver)
-app.add_typer(notify_app)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")

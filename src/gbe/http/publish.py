@@ -142,7 +142,7 @@ class Publishing:
         return await self._services.rate_visitors.of(topic) or visitor
 
     def _send_mail(self, scope: Scope, publication: Publication, to: str) -> None:
-        """The message as a mail too, in the background; whoever published has an answer already."""
+        """The message as a mail too, in the background: whoever published need not wait for it."""
         config, mailer = self._services.notify, self._services.mailer
         if mailer is not None:
             sender = self._visitor(scope).key.partition("/")[0]
@@ -204,11 +204,11 @@ class Publishing:
             uploaded=uploaded,
         )
         await self._store(request.scope, publication, cancels=True)
+        if request.options.email:
+            self._send_mail(request.scope, publication, request.options.email)
         if request.options.unified_push:
             metrics.unified_push_published.inc()
         await _answer(request.send, publication)
-        if request.options.email:
-            self._send_mail(request.scope, publication, request.options.email)
 
     async def _store(self, scope: Scope, publication: Publication, *, cancels: bool) -> None:
         """Store, before anybody is answered: a client that sees 200 will find the message."""

@@ -51,12 +51,12 @@ def webapp_settings(services: Services) -> dict[str, object]:
         "enable_signup": config is not None and config.enable_signup,
         "enable_payments": False,
         "enable_calls": False,
-        "enable_emails": False,
+        "enable_emails": bool(services.notify.smtp_sender_addr),
         "enable_reset_password": False,
         "enable_reservations": config is not None and config.enable_reservations,
-        "enable_web_push": False,
+        "enable_web_push": services.push_subscriptions is not None,
         "billing_contact": "",
-        "web_push_public_key": "",
+        "web_push_public_key": services.notify.web_push_public_key,
         "disallowed_topics": list(services.notify.disallowed_topics),
     }
     return {**settings, "config_hash": hashlib.sha256(json_body(settings)).hexdigest()[:16]}
