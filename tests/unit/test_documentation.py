@@ -67,3 +67,13 @@ def test_the_servers_configuration_has_the_permissions_of_the_table() -> None:
     publish, _, subscribe = listed.partition("subscribe:")
     for kind, text in (("publish", publish), ("subscribe", subscribe)):
         assert set(re.findall(r'"([^"]+)"', text)) == set(documented_permissions()[kind])
+
+
+def test_every_test_that_the_security_page_names_is_there() -> None:
+    """``file`` or ``file::test``, below ``tests/``."""
+    root = Path(__file__).parents[2]
+    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (root / "docs" / "security.md").read_text())
+    assert len(named) > 40
+    for file, test in named:
+        source = (root / "tests" / file).read_text()
+        assert not test or f"def {test}(" in source, f"{file}::{test}"
