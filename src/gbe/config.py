@@ -967,7 +967,7 @@ def shown(settings: Settings) -> dict[str, object]:
     result: dict[str, object] = {}
     for key in KEYS:
         value = settings.values[key.name]
-        if key.secret and value not in (None, ()):
+        if key.secret and value not in (None, (), ""):
             value = HIDDEN
         elif isinstance(value, Path):
             value = str(value)

@@ -153,8 +153,10 @@ async def serving_process(data_dir: Path, how: str = "dies_with_parent") -> Asyn
             process.kill()
         await process.communicate()
         if engine_pid:
-            with suppress(ProcessLookupError):
-                os.kill(engine_pid, signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):  # it has ended, and its number may be somebody else's by now
+                left = psutil.Process(engine_pid)
+                if left.name().startswith("nats-server"):
+                    left.kill()
 
 
 # --- starting, finding, stopping
