@@ -294,9 +294,9 @@ async def test_a_wildcard_finds_what_is_published_after_all_data_is_lost(
     for file in (redis_server.folder / "appendonlydir").iterdir():
         file.unlink()
     await asyncio.to_thread(redis_server.start)
-    id = await publisher.publish(f"{root}.x", b"after")
     other = await clients.open()
     await other.ensure_stream(StreamConfig(name=root.removeprefix("gbe."), subjects=(f"{root}.>",)))
+    id = await publisher.publish(f"{root}.x", b"after")
     async with other.consume(f"{root}.*", "g", OPTIONS) as member:
         (delivery,) = await take(aiter(member), 1, within=5.0)
         assert delivery.envelope.id == id

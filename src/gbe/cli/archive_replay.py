@@ -1,6 +1,7 @@
 """``gbe archive replay``: archived messages as JSON lines, or published again."""
 
-import signal
+import os
+import sys
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,8 +94,11 @@ def replay(settings: Settings, wish: Wish, *, dry_run: bool) -> None:
     elif wish.publishes:
         run(_publish(settings, wish.plan))
     else:
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # ``| head`` has had enough
-        run(_print(settings, wish.plan))
+        try:
+            run(_print(settings, wish.plan))
+            sys.stdout.flush()
+        except BrokenPipeError:  # ``| head`` has had enough; what the interpreter still flushes goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _count(settings: Settings, wish: Wish) -> None:
