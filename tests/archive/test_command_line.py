@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.engines import _die_with_parent
+from tests.serving import serving as serving_in
 from tests.waiting import eventually
 
 from gbe.config import load
@@ -34,18 +34,8 @@ def gbe(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def serving(tmp_path: Path) -> Iterator[Path]:
     """A server in a folder of its own."""
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gbe.cli.main", "serve"],
-            cwd=tmp_path,
-            env=ENVIRONMENT,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
-        )
+    with serving_in(tmp_path, ENVIRONMENT):
         yield tmp_path
-        process.terminate()
-        assert process.wait(60) == 0, (tmp_path / "log").read_text()
 
 
 async def attached(folder: Path) -> Transport:
