@@ -18,10 +18,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from gbe.errors import GbeError, InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
+from gbe.errors import InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
 from gbe.ids import new_ulid
 from gbe.lifecycle import history, moves
-from gbe.lifecycle.names import Priority, check_task_id
+from gbe.lifecycle.names import Priority
 from gbe.schemas.tasks import VERSION, TaskProgress, TaskSignal, decode_signal, encode
 from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
@@ -222,8 +222,7 @@ class Worker:
         places: list[Place] = []
         try:
             signal = decode_signal(delivery.envelope.payload)
-            check_task_id(signal.task_id)
-        except (InvalidEnvelopeError, GbeError) as exc:
+        except InvalidEnvelopeError as exc:
             await delivery.dead_letter(f"not a signal: {exc}")
             return True
         try:
