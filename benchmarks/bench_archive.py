@@ -137,7 +137,9 @@ async def _ours(on: _Place, group: str, folder: Path, messages: int) -> Sample:
         return ObjectSink(await ObjectStore.open(ObjectsConfig(url=str(folder))))
 
     counter = _Counter()
-    archiver = Archiver(on.transport, on.state, open_sink, "bench", ArchiveConfig(group=group), counter)
+    archiver = Archiver(
+        on.transport, on.state, open_sink, "bench", ArchiveConfig(group=group, batch_timeout=0.5), counter
+    )
     before = psutil.Process().memory_info().rss
     meter = CpuMeter(on.pid)
     started = time.perf_counter()

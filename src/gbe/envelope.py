@@ -1,8 +1,9 @@
 """The envelope: what the transport reads and writes around an opaque payload (system.md section 3)."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gbe.errors import InvalidEnvelopeError
 
@@ -12,8 +13,7 @@ _TRACEPARENT: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """One message as the transport knows it.
 
     Attributes:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.waiting import eventually
 
 from gbe.archive import files
 from gbe.archive.archiver import Archiver
+from gbe.archive.batch import Batch
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.layout import DATA
 from gbe.archive.object_sink import ObjectSink
@@ -146,6 +148,49 @@ class Shaky(Sink):
     @property
     def where(self) -> str:
         return self._sink.where
+
+
+class Gate(Sink):
+    """A sink that takes nothing until it is opened; notes how many messages each batch has."""
+
+    def __init__(self, inner: Sink) -> None:
+        self._inner = inner
+        self.is_open = asyncio.Event()
+        self.sizes: list[int] = []
+
+    @property
+    def where(self) -> str:
+        return self._inner.where
+
+    async def write(self, batch: Batch, mark: bytes) -> bytes:
+        await self.is_open.wait()
+        self.sizes.append(len(batch.messages))
+        return await self._inner.write(batch, mark)
+
+    async def ping(self) -> float:
+        return await self._inner.ping()
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+async def test_what_waits_while_a_file_is_written_goes_into_one_file(archive: Archive) -> None:
+    """Fewer and larger files while the archive is behind, up to the most that one may have."""
+    gates: list[Gate] = []
+
+    def gated(sink: Sink) -> Sink:
+        gates.append(Gate(sink))
+        return gates[-1]
+
+    archive.wrap = gated
+    published = await publish(archive, 130)
+    async with archive.archiving(replace(QUICK, batch_size=20, batch_size_max=60)) as archiver:
+        await eventually(lambda: archiver.held >= 120, "as many wait as it takes at a time")
+        gates[-1].is_open.set()
+        await eventually(lambda: _has(archive, 130), "all is archived")
+        await eventually(archive.is_acknowledged, "all is acknowledged")
+    await archive.check(published)
+    assert max(gates[-1].sizes) == 60
 
 
 async def test_a_sink_that_fails_loses_and_doubles_nothing(archive: Archive) -> None:

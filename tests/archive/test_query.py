@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 
 from gbe.archive import files
@@ -175,7 +176,7 @@ async def test_a_subject_that_is_too_long_for_a_folder_is_whole_in_the_view(tmp_
     async with await ObjectStore.open(ObjectsConfig(url="memory")) as store:
         for form in files.FORMATS:
             some = batch(10 * files.FORMATS.index(form), 1)
-            messages = tuple(replace(one, envelope=replace(one.envelope, subject=subject)) for one in some.messages)
+            messages = tuple(changed(one, envelope=changed(one.envelope, subject=subject)) for one in some.messages)
             await ObjectSink(store, form).write(replace(some, subject=subject, messages=messages), b"")
         answer = await ask(store, f"SELECT count(*) FROM events WHERE subject = '{subject}'")  # noqa: S608
         assert answer.rows == [(3,)]

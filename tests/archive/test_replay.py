@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 from tests.postgres import PostgresProcess
 from tests.tasks.conftest import Deployment
@@ -48,7 +49,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveConfig:
 
 def of(subject: str, some: Batch) -> Batch:
     """The same batch of another subject."""
-    messages = tuple(replace(one, envelope=replace(one.envelope, subject=subject)) for one in some.messages)
+    messages = tuple(changed(one, envelope=changed(one.envelope, subject=subject)) for one in some.messages)
     return replace(some, subject=subject, messages=messages)
 
 

@@ -4,10 +4,11 @@ and what others write by the vectors is what gbe reads."""
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import nats
 import pytest
 from tests.engines import NatsProcess
@@ -97,7 +98,7 @@ async def test_messages_that_others_store_in_nats_are_read_as_the_vectors_say(on
         raw = await on_nats.newest(message["subject"])
         if envelope.timestamp == vector.get("stored", {}).get("time_ms"):  # taken from the place, which is another here
             stored = (datetime.fromisoformat(raw["time"]) - EPOCH) // timedelta(milliseconds=1)
-            envelope = replace(envelope, id=encode_ulid(stored, raw["seq"]), timestamp=stored)
+            envelope = msgspec.structs.replace(envelope, id=encode_ulid(stored, raw["seq"]), timestamp=stored)
         assert await latest(on_nats.transport, message["subject"]) == envelope, file
 
 

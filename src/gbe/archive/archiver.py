@@ -18,7 +18,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import groupby
 from typing import Final
 
 from gbe.archive.config import ArchiveConfig
@@ -44,6 +45,10 @@ _PAUSE: Final = 1.0
 _AT_ONCE: Final = 8  # subjects that are written side by side
 _MOST_DELIVERIES: Final = 1_000_000  # the sink may be down for weeks: that is no reason to give a message up
 _KEPT_BATCHES: Final = 2  # of payload in memory: one is written while the next one comes
+
+
+def _subject_of(delivery: Delivery) -> str:
+    return delivery.envelope.subject
 
 
 class Archiver:
@@ -152,7 +157,7 @@ class Archiver:
     async def _receive(self, pattern: str) -> None:
         options = ConsumeOptions(
             batch_size=min(PAGE, self.config.batch_size),
-            max_inflight=max(_KEPT_BATCHES * self.config.batch_size, 100),
+            max_inflight=self._most_held,
             ack_timeout=self.config.ack_timeout,
             max_deliver=_MOST_DELIVERIES,
             start=EARLIEST,
@@ -161,15 +166,15 @@ class Archiver:
         while True:
             try:
                 async with self._transport.consume(pattern, self.config.group, options) as deliveries:
-                    async for delivery in deliveries:
-                        await self._take(delivery)
+                    async for batch in deliveries.batches():
+                        for subject, those in groupby(batch, _subject_of):
+                            await self._take(subject, those)
             except GbeError as exc:
                 logger.warning("nothing comes from %s: %s", pattern, exc)
                 await self._reports.alert(pattern, f"{pattern} cannot be archived: {exc}")
             await asyncio.sleep(_PAUSE)
 
-    async def _take(self, delivery: Delivery) -> None:
-        subject = delivery.envelope.subject
+    async def _take(self, subject: str, deliveries: Iterable[Delivery]) -> None:
         found = self._subjects.get(subject)
         if found is None:
             found = self._subjects[subject] = Waiting(subject, self._room)
@@ -177,14 +182,17 @@ class Archiver:
                 found.point = await self._progress.load(subject)
             except StateError as exc:
                 logger.debug("progress not known yet: %s", exc)
-        if found.point is not None and found.point.covers(delivery.position):
-            if not found.point.life:
-                await delivery.ack()
-                return
-            found.is_doubtful = True  # the writer finds out
-        was_idle = not found.held
-        found.hold(delivery, self._clock.monotonic())
-        if was_idle or found.is_doubtful or len(found.held) == self.config.batch_size or self._is_crowded:
+        held_before = len(found.held)
+        now = self._clock.monotonic()
+        for delivery in deliveries:
+            if found.point is not None and found.point.covers(delivery.position):
+                if not found.point.life:
+                    await delivery.ack()
+                    continue
+                found.is_doubtful = True  # the writer finds out
+            found.hold(delivery, now)
+        is_full = held_before < self.config.batch_size <= len(found.held)
+        if not held_before or found.is_doubtful or is_full or self._is_crowded:
             self._news.set()
 
     async def _keep(self) -> None:
@@ -201,7 +209,11 @@ class Archiver:
     @property
     def _is_crowded(self) -> bool:
         """Whether so much is held that soon nothing more would come."""
-        return self.held >= 1.5 * self.config.batch_size
+        return self.held >= 0.75 * self._most_held
+
+    @property
+    def _most_held(self) -> int:
+        return max(_KEPT_BATCHES * self.config.batch_of(self.config.batch_size_max), 100)
 
     async def _flush_forever(self, writer: Writer) -> None:
         while True:

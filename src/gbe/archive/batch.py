@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from gbe.envelope import Envelope
 from gbe.transport.base import Position, StoredMessage
 
@@ -19,8 +21,7 @@ _LATEST_MS: Final = 253_402_300_800_000  # 10000-01-01: what a date can name
 _DAY_MS: Final = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
-class Archived:
+class Archived(msgspec.Struct, frozen=True, gc=False):
     """One message with its place in the stream of its subject."""
 
     position: Position

@@ -25,7 +25,9 @@ class ArchiveConfig:
             the folder ``archive`` in the data directory.
         endpoint, region, access_key_id, secret_access_key: as for the object store, whose values count without them.
         format: of the files.
-        batch_size: messages of one file, at most.
+        batch_size: so many messages are written without waiting for more.
+        batch_size_max: messages of one file, at most. What waits while a file is written goes into the next one
+            together: fewer and larger files while the archive is behind. Not less than ``batch_size``.
         batch_bytes: payload of one file, at most, unless one message alone is larger.
         batch_timeout: a message is in the archive so long after it was published, if the sink is well.
         ack_timeout: of the consumer group: a dead archiver's messages come back after it.
@@ -46,6 +48,7 @@ class ArchiveConfig:
     secret_access_key: str | None = field(default=None, repr=False)
     format: str = "jsonl.gz"
     batch_size: int = 1000
+    batch_size_max: int = 10_000
     batch_bytes: int = 8 * 1024 * 1024
     batch_timeout: float = 60.0
     ack_timeout: float = 60.0
@@ -71,8 +74,9 @@ class ArchiveConfig:
             PostgresConfig(url=self.url)
         if self.format not in FORMATS:
             raise ConfigError(f"archive.format is {self.format!r}; expected one of {', '.join(FORMATS)}")
-        if not 1 <= self.batch_size <= _MOST_BATCH:
-            raise ConfigError(f"archive.batch_size is {self.batch_size}; expected 1 to {_MOST_BATCH}")
+        for name in ("batch_size", "batch_size_max"):
+            if not 1 <= getattr(self, name) <= _MOST_BATCH:
+                raise ConfigError(f"archive.{name} is {getattr(self, name)}; expected 1 to {_MOST_BATCH}")
         if self.batch_bytes < 1024:
             raise ConfigError(f"archive.batch_bytes is {self.batch_bytes}; expected at least 1 KiB")
         for name in _DURATIONS:
@@ -80,6 +84,10 @@ class ArchiveConfig:
                 raise ConfigError(f"archive.{name} is {getattr(self, name):g}; expected seconds above 0")
         if self.retention < _LEAST_RETENTION:
             raise ConfigError(f"archive.retention is {self.retention:g} s; expected at least a day")
+
+    def batch_of(self, waiting: int) -> int:
+        """How many messages one file takes at most while so many wait."""
+        return max(self.batch_size, min(waiting, self.batch_size_max))
 
     def objects(self, base: ObjectsConfig, folder: str) -> ObjectsConfig:
         """Where the archive's objects lie: ``base`` with what the archive has of its own.

@@ -25,7 +25,7 @@ JSONL_ZST: Final = "jsonl.zst"
 PARQUET: Final = "parquet"
 FORMATS: Final = (JSONL_GZ, JSONL_ZST, PARQUET)
 
-_GZIP_LEVEL: Final = 6
+_GZIP_LEVEL: Final = 5  # of audit events: a percent larger than 6, in three quarters of the time
 _ZSTD_LEVEL: Final = 3
 _MOST_UNPACKED: Final = 1024 * 1024 * 1024
 

@@ -1,14 +1,16 @@
 """What was handed to the archiver and is not in the archive yet, by subject."""
 
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec.structs import replace
 
 from gbe.archive.batch import Archived
 from gbe.archive.progress import Point
 from gbe.transport.base import Delivery, Position
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True):
     """A delivery that waits: since when (monotonic), and whether its payload is still there."""
 
     came: float
@@ -108,10 +110,10 @@ class Waiting:
             return []
         found: list[Archived] = []
         for position in sorted(position for position in self.held if position > behind)[:most]:
-            _, delivery, is_whole = self.held[position]
-            if not is_whole or delivery.since > behind:
+            held = self.held[position]
+            if not held.is_whole or held.delivery.since > behind:
                 return []
-            found.append(Archived(position, delivery.envelope))
+            found.append(Archived(position, held.delivery.envelope))
         return found
 
     @property

@@ -76,7 +76,7 @@ class Writer:
             found.is_doubtful = True  # what came before this was not compared with it
         certain: list[Archived] = []
         if point.borders is None and not found.is_doubtful:
-            certain = found.following(point.position, self._config.batch_size)
+            certain = found.following(point.position, self._config.batch_of(len(found.held)))
         if not certain and not await self._is_same_stream(found, point):
             return True
         batch, more = await self._next_batch(found, point, certain)
@@ -109,7 +109,7 @@ class Writer:
         """
         if point.borders is not None:
             return await self._begun_batch(found, point), True
-        most = self._config.batch_size
+        most = self._config.batch_of(len(found.held))
         messages: Sequence[Archived | StoredMessage] = certain
         more = len(found.held) > len(certain)
         if not certain:
@@ -200,11 +200,7 @@ class Writer:
     async def _acknowledge(self, found: Waiting) -> None:
         if found.is_doubtful:
             return  # something came meanwhile that may be of another stream
-        for delivery in found.take_archived():
-            try:
-                await delivery.ack()
-            except GbeError as exc:  # no news: what was not acknowledged comes again
-                logger.debug("not acknowledged: %s", exc)
+        await quietly(self._transport.ack_all(found.take_archived()))
 
 
 def _renewal(subject: str, point: Point) -> str:

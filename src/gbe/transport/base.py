@@ -20,6 +20,8 @@ from enum import Enum, auto
 from types import TracebackType
 from typing import ClassVar, Final, Literal, NamedTuple, Self
 
+import msgspec
+
 from gbe.envelope import Envelope, check_traceparent
 from gbe.errors import (
     ConfigError,
@@ -118,8 +120,7 @@ class UpTo:
 Stop = BeforeTime | UpTo
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMessage:
+class StoredMessage(msgspec.Struct, frozen=True, gc=False):
     """A message as ``tail`` and ``read`` show it. ``position`` is ``None`` for one that was never stored."""
 
     envelope: Envelope
@@ -357,6 +358,11 @@ class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
     @abstractmethod
     def __aiter__(self) -> AsyncIterator[Delivery]: ...
 
+    async def batches(self) -> AsyncIterator[list[Delivery]]:
+        """Iterate over the same deliveries many at a time: all that are here, at least one, in their order."""
+        async for delivery in self:
+            yield [delivery]
+
     async def run(self, handler: Handler, *, concurrency: int = 1) -> None:
         """Call ``handler`` for every delivery, ``concurrency`` at a time, until cancelled.
 
@@ -531,6 +537,12 @@ class Transport(ABC):
             InvalidSubjectError, ConfigError: at once.
             StreamNotFoundError, TransportUnavailableError, MessageNotFoundError: on entering.
         """
+
+    async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
+        """``ack`` each of them that has not ended, in less time than one call after the other takes."""
+        for delivery in deliveries:
+            if not delivery.is_settled:
+                await delivery.ack()
 
     @abstractmethod
     def tail(self, patterns: Sequence[str], start: Start = LATEST) -> Tail:

@@ -362,6 +362,44 @@ async def test_a_delivery_has_its_whole_ack_timeout_from_when_it_is_handed_over(
         more.cancel()
 
 
+async def test_deliveries_come_many_at_a_time(transport: Transport, subject: str) -> None:
+    """The same ones in the same order, and what has ended already is passed over when all are acknowledged."""
+    await publish_all(transport, subject, 40)
+    options = ConsumeOptions(start=EARLIEST, batch_size=15, max_inflight=20)
+    got: list[Delivery] = []
+    async with transport.consume(subject, "g", options) as deliveries, asyncio.timeout(30):
+        async for batch in deliveries.batches():
+            assert batch
+            await batch[0].ack()
+            await transport.ack_all(batch)
+            assert all(delivery.is_settled for delivery in batch)
+            got += batch
+            if len(got) == 40:
+                break
+        await settled(transport, subject, "g")
+    assert [delivery.envelope.payload for delivery in got] == [b"%d" % n for n in range(40)]
+    assert {delivery.attempt for delivery in got} == {1}
+
+
+async def test_deliveries_of_many_subjects_are_acknowledged_at_once(transport: Transport, ns: str) -> None:
+    """Through one pattern, in any order; each group has its own."""
+    for name in "xyz":
+        await publish_all(transport, f"{ns}.a.{name}", 5)
+    async with (
+        transport.consume(f"{ns}.a.*", "g", BEGIN) as mine,
+        transport.consume(f"{ns}.a.*", "h", BEGIN) as theirs,
+    ):
+        taken = [*await take(aiter(mine), 15), *await take(aiter(theirs), 14)]
+        await transport.ack_all(taken[::-1])
+        await settled(transport, f"{ns}.a.*", "g")
+        await eventually(lambda: _unacknowledged(transport, f"{ns}.a.*", "h", 1), "one is left")
+
+
+async def _unacknowledged(transport: Transport, pattern: str, group: str, number: int) -> bool:
+    lag = await transport.lag(pattern, group)
+    return lag.pending + lag.unacknowledged == number
+
+
 async def test_options_that_cannot_work_are_refused(transport: Transport) -> None:
     """By name, before anything is sent."""
     for wrong in ({"batch_size": 0}, {"max_inflight": 0}, {"max_deliver": 0}, {"ack_timeout": 0.0}):

@@ -258,21 +258,35 @@ class NatsConsumption(Consumption):
                 delivery = self._ready.popleft()
                 delivery.puller.ready -= 1
                 self._pull(delivery.puller)
-                if self._is_fresh(delivery):
-                    is_first = delivery.attempt == 1
-                    delivery.since = delivery.puller.run.follow(delivery.number, delivery.position, is_first=is_first)
+                if self._is_handed_over(delivery, time.monotonic()):
                     return delivery
             self._arrived.clear()
             await self._arrived.wait()
 
-    def _is_fresh(self, delivery: NatsDelivery) -> bool:
+    async def batches(self) -> AsyncIterator[list[Delivery]]:
+        """See ``Consumption.batches``."""
+        while not self._stopped:
+            ready, self._ready = self._ready, deque()
+            for puller in self._pullers.values():
+                puller.ready = 0
+            now = time.monotonic()
+            taken: list[Delivery] = [delivery for delivery in ready if self._is_handed_over(delivery, now)]
+            self._pull_all()
+            if taken:
+                yield taken
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _is_handed_over(self, delivery: NatsDelivery, now: float) -> bool:
         """Whether the group still counts on this delivery; then its whole ack timeout begins now."""
-        now = time.monotonic()
         if delivery.expires_at <= now:
             self.release(delivery)
             return False
         if now > delivery.expires_at - _WAITED_LITTLE * self.options.ack_timeout:
             self.extend(delivery)
+        is_first = delivery.attempt == 1
+        delivery.since = delivery.puller.run.follow(delivery.number, delivery.position, is_first=is_first)
         return True
 
     def extend(self, delivery: NatsDelivery) -> None:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from itertools import groupby
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -51,7 +52,7 @@ _AT_ONCE: Final = 500
 class RedisDelivery(Delivery):
     """A delivery, known on the engine by its entry id and its count."""
 
-    __slots__ = ("_member", "count", "entry_id", "expires_at", "names", "number")
+    __slots__ = ("count", "entry_id", "expires_at", "member", "names", "number")
 
     def __init__(
         self,
@@ -67,30 +68,35 @@ class RedisDelivery(Delivery):
         self.position = self.since = wire.position_of(entry_id)
         self.failure = None
         self._settled = False
-        self._member, self.names, self.entry_id, self.count = member, names, entry_id, count
+        self.member, self.names, self.entry_id, self.count = member, names, entry_id, count
         self.expires_at, self.number = expires_at, number
 
     async def _ack(self) -> None:
-        self._member.acknowledge(self)
+        self.member.acknowledge(self)
+
+    def settled(self) -> bytes:
+        """End the delivery; returns its entry id, which somebody is to acknowledge."""
+        self._settle()
+        return self.entry_id
 
     async def _nak(self, delay: float) -> None:
         if self.expires_at <= time.monotonic():
-            self._member.release(self)  # the message is another delivery's by now: do not take it from there
-        elif self.attempt >= self._member.options.max_deliver:
+            self.member.release(self)  # the message is another delivery's by now: do not take it from there
+        elif self.attempt >= self.member.options.max_deliver:
             await self._dead_letter(f"not acknowledged in {self.attempt} deliveries")
         else:
-            self._member.give_back(self, self.count, delay)
+            self.member.give_back(self, self.count, delay)
 
     async def _dead_letter(self, reason: str) -> None:
         try:
-            await self._member.write_deadletter(self, reason)
+            await self.member.write_deadletter(self, reason)
         except BaseException:
             self._settled = False  # not stored: the caller may try again, or the message comes back by itself
             raise
-        self._member.acknowledge(self)
+        self.member.acknowledge(self)
 
     async def _in_progress(self) -> None:
-        self._member.extend(self)
+        self.member.extend(self)
 
 
 class _Outbox:
@@ -112,6 +118,10 @@ class _Outbox:
         acks.append(entry_id)
         if not self._is_scheduled:
             self._schedule()
+
+    def acknowledge_all(self, names: SubjectKeys, entry_ids: Iterable[bytes]) -> None:
+        self._acks.setdefault(names, []).extend(entry_ids)
+        self._schedule()
 
     def give_back(self, names: SubjectKeys, entry_id: bytes, count: int, leave: int, delay_ms: int) -> None:
         self._returns.setdefault(names, []).extend((entry_id, count, leave, delay_ms))
@@ -326,24 +336,49 @@ class RedisConsumption(Consumption):
                 delivery = self._buffer.popleft()
                 if len(self._buffer) <= self.options.batch_size // 2:
                     self._work.set()
-                now = time.monotonic()
-                left = delivery.expires_at - now
-                if left <= 0:
-                    continue  # others have it by now
-                self._held.add(delivery)
-                if delivery.number:
-                    source = self._sources[delivery.names.subject]
-                    delivery.since = source.since(delivery.number, delivery.position)
-                if left < _WAITED_LITTLE * self.options.ack_timeout:
-                    self.extend(delivery)
-                return delivery
+                if self._is_handed_over(delivery, time.monotonic()):
+                    return delivery
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def batches(self) -> AsyncIterator[list[Delivery]]:
+        """See ``Consumption.batches``."""
+        while not self._stopped:
+            buffer, self._buffer = self._buffer, deque()
+            now = time.monotonic()
+            taken: list[Delivery] = [delivery for delivery in buffer if self._is_handed_over(delivery, now)]
+            self._work.set()
+            if taken:
+                yield taken
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _is_handed_over(self, delivery: RedisDelivery, now: float) -> bool:
+        """Whether the group still counts on this delivery; then its whole ack timeout begins now."""
+        left = delivery.expires_at - now
+        if left <= 0:
+            return False  # others have it by now
+        self._held.add(delivery)
+        if delivery.number:
+            source = self._sources[delivery.names.subject]
+            delivery.since = source.since(delivery.number, delivery.position)
+        if left < _WAITED_LITTLE * self.options.ack_timeout:
+            self.extend(delivery)
+        return True
 
     def acknowledge(self, delivery: RedisDelivery) -> None:
         """Done: nobody of the group sees it again."""
         self._outbox.acknowledge(delivery.names, delivery.entry_id)
         self.release(delivery)
+
+    def acknowledge_all(self, names: SubjectKeys, deliveries: list[RedisDelivery]) -> None:
+        """The same of many, all of one subject."""
+        self._outbox.acknowledge_all(names, [delivery.settled() for delivery in deliveries])
+        self._held.difference_update(deliveries)
+        self._work.set()
+        if self._stopped and not self._held:
+            self._on_settled(self)
 
     def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
         """Return a message to the group, with the number of deliveries that it is to have."""
@@ -559,6 +594,16 @@ class RedisConsumption(Consumption):
             await delivery.dead_letter(reason)
         except TransportError as exc:
             logger.warning("dead letter not stored, the message stays: %s", exc)  # and is tried again
+
+
+def acknowledge_all(deliveries: Iterable[RedisDelivery]) -> None:
+    """``ack`` each that has not ended, with one command for those that follow on one another in a member's subject."""
+    for (member, names), those in groupby(deliveries, _place_of):
+        member.acknowledge_all(names, [delivery for delivery in those if not delivery.is_settled])
+
+
+def _place_of(delivery: RedisDelivery) -> tuple[RedisConsumption, SubjectKeys]:
+    return delivery.member, delivery.names
 
 
 async def _outcome(work: Awaitable[bool]) -> bool | BaseException:

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Final, Self
+from typing import Final, Self, cast
 
 from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError, TransportUnavailableError
@@ -20,6 +20,7 @@ from gbe.transport.base import (
     LATEST,
     ConsumeOptions,
     Consumption,
+    Delivery,
     Lag,
     Membership,
     Page,
@@ -36,7 +37,7 @@ from gbe.transport.base import (
 )
 from gbe.transport.redis import keys, wire
 from gbe.transport.redis.activity import Activity
-from gbe.transport.redis.consumer import RedisConsumption
+from gbe.transport.redis.consumer import RedisConsumption, RedisDelivery, acknowledge_all
 from gbe.transport.redis.delays import Delays
 from gbe.transport.redis.errors import translated
 from gbe.transport.redis.groups import Groups
@@ -211,6 +212,9 @@ class RedisTransport(Transport):
         )
         self._members.add(member)
         return member
+
+    async def ack_all(self, deliveries: Sequence[Delivery]) -> None:
+        acknowledge_all(cast("Sequence[RedisDelivery]", deliveries))
 
     def tail(self, patterns: Sequence[str], start: Start = LATEST) -> Tail:
         for pattern in patterns:

@@ -25,6 +25,7 @@ REDELIVERY: Final = b"r"
 UNSTORED: Final = b"v"
 """What it begins with when it brings a message that is not stored."""
 
+_new_tuple: Final = tuple.__new__
 _LARGEST: Final = (1 << 64) - 1
 _LAST_ULID_MS: Final = (1 << 48) - 1
 _TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error
@@ -74,7 +75,9 @@ def stored(subject: str, entry: Sequence[Any]) -> StoredMessage:
 def position_of(entry_id: bytes) -> Position:
     """``b"1790000000000-17"`` as a position."""
     major, _, minor = entry_id.partition(b"-")
-    return Position(int(major), int(minor or 0))
+    return _new_tuple(
+        Position, (int(major), int(minor or 0))
+    )  # half the time of Position(...): this is done per message
 
 
 def entry_id(position: Position) -> str:
