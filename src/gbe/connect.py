@@ -23,6 +23,7 @@ from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
 from gbe.notify.access.access import Access
 from gbe.notify.files import Files
+from gbe.notify.ledger import Ledger
 from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
@@ -200,8 +201,13 @@ async def open_notify(settings: Settings, tasks: TaskClient | None) -> AsyncIter
 
 
 @asynccontextmanager
-async def open_access(settings: Settings, store: StateStore) -> AsyncIterator[Access | None]:
+async def open_access(
+    settings: Settings, store: StateStore, ledger: Ledger | None = None
+) -> AsyncIterator[Access | None]:
     """Users and access control; ``None`` where everything is open to everybody.
+
+    Args:
+        ledger: where failed logins are counted.
 
     Raises:
         StateError: the store does not answer.
@@ -209,7 +215,7 @@ async def open_access(settings: Settings, store: StateStore) -> AsyncIterator[Ac
     if not settings.access.is_on:
         yield None
         return
-    async with Access(store, settings.namespace, settings.access) as access:
+    async with Access(store, settings.namespace, settings.access, ledger) as access:
         yield access
 
 

@@ -39,7 +39,7 @@ from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.email.config import parse_address
-from gbe.notify.ledger import Ledger, SharedLedger
+from gbe.notify.ledger import Ledger, LocalLedger, SharedLedger
 from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.upstream import Upstream
 from gbe.notify.visitors import Network, names_among, parse_networks
@@ -151,6 +151,7 @@ async def _serve_http(
     stop: asyncio.Event,
     ledger: Ledger | None = None,
 ) -> None:
+    ledger = LocalLedger() if ledger is None else ledger  # an empty ledger is false
     if "http" not in settings.roles:
         await stop.wait()
         return
@@ -173,7 +174,7 @@ async def _serve_http(
             await stack.enter_async_context(in_background(upstream.run(), "gbe.upstream"))
         if files is not None:
             await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
-        access = await stack.enter_async_context(open_access(settings, shared))
+        access = await stack.enter_async_context(open_access(settings, shared, ledger))
         application = build_application(
             transport,
             namespace=settings.namespace,

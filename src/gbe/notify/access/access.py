@@ -15,21 +15,27 @@ from gbe.notify.access.passwords import Passwords
 from gbe.notify.access.permissions import parse_permission
 from gbe.notify.access.tokens import digest
 from gbe.notify.errors import Refusal
+from gbe.notify.ledger import Ledger, LocalLedger
 from gbe.state.base import StateStore
 
 
 class Access:
-    """Users, and what finds out who calls; as ``async with``, on a state store that stays open."""
+    """Users, and what finds out who calls; as ``async with``, on a state store that stays open.
 
-    def __init__(self, store: StateStore, namespace: str, config: AccessConfig) -> None:
+    Args:
+        ledger: where failed logins and new accounts are counted; ``None`` counts for this object alone.
+    """
+
+    def __init__(self, store: StateStore, namespace: str, config: AccessConfig, ledger: Ledger | None = None) -> None:
+        ledger = LocalLedger() if ledger is None else ledger  # an empty ledger is false
         self.config = config
         self.default = parse_permission(config.auth_default_access)
         self.directory = Directory(store, namespace, config.provisioned())
         self.accounts = Accounts(store, namespace, self.directory)
         self.passwords = Passwords()
         self.last_used = LastUsed(store, namespace)
-        self.failures = auth_failures()
-        self.sign_ups = sign_ups()
+        self.failures = auth_failures(ledger)
+        self.sign_ups = sign_ups(ledger)
         self.anonymous = KnownCaller(self.directory, self.default)
 
     async def __aenter__(self) -> Self:
