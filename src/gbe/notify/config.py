@@ -66,6 +66,9 @@ class NotifyConfig:
     smtp_sender_from: str = ""
     """Address that mails come from."""
 
+    smtp_sender_verify: bool = False
+    """Whether mails go to verified addresses of logged-in users only."""
+
     smtp_server_listen: str = ""
     """``ADDRESS:PORT`` on which mails are taken in; empty: none are."""
 

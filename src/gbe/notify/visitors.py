@@ -46,6 +46,11 @@ class Visitor:
         if not self._ledger.take(self.key, Bucket.EMAILS, burst=burst, replenish=replenish):
             raise Refusal.TOO_MANY_EMAILS.error()
 
+    def emails_left(self) -> int:
+        """How many more e-mails may be sent now."""
+        burst, replenish = self._config.visitor_email_limit_burst, self._config.visitor_email_limit_replenish
+        return self._ledger.left(self.key, Bucket.EMAILS, burst=burst, replenish=replenish)
+
     def take_topic(self) -> None:
         """Spend one topic that was not in use. Raises ``NotifyError`` 42911."""
         config = self._config

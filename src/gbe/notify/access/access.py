@@ -5,12 +5,14 @@ from types import TracebackType
 from typing import Self
 
 from gbe.notify.access.accounts import Accounts
+from gbe.notify.access.addresses import Addresses
 from gbe.notify.access.callers import Caller, KnownCaller, Proof
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.access.credentials import Bearer, Login
 from gbe.notify.access.directory import Directory
 from gbe.notify.access.failures import auth_failures, sign_ups
 from gbe.notify.access.last_used import LastUsed
+from gbe.notify.access.links import Links
 from gbe.notify.access.passwords import Passwords
 from gbe.notify.access.permissions import parse_permission
 from gbe.notify.access.tokens import digest
@@ -32,6 +34,7 @@ class Access:
         self.default = parse_permission(config.auth_default_access)
         self.directory = Directory(store, namespace, config.provisioned())
         self.accounts = Accounts(store, namespace, self.directory)
+        self.addresses = Addresses(self.accounts, self.directory, Links(store, namespace))
         self.passwords = Passwords()
         self.last_used = LastUsed(store, namespace)
         self.failures = auth_failures(ledger)
