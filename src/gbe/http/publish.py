@@ -234,6 +234,8 @@ class Publishing:
             durable=publication.durable,
             timeout=services.http.publish_timeout,
         )
+        if not publication.durable and services.live_pusher is not None:
+            services.live_pusher.tell(notification, publication.topic)
         if replaces and publication.deliver_at is None:
             try:
                 await self._cancel_others(publication)

@@ -86,6 +86,13 @@ class Access:
         self.last_used.note(hashed, origin)
         return KnownCaller(self.directory, self.default, found[0], Proof(token=hashed), text)
 
+    def may_read(self, name: str, topic: str) -> bool:
+        """Whether a user, or an empty name for everybody, may read a topic now; somebody who is gone may nothing."""
+        if not name:
+            return self.anonymous.may(topic, write=False)
+        user = self.directory.user(name)
+        return user is not None and KnownCaller(self.directory, self.default, user).may(topic, write=False)
+
     async def _of_password(self, login: Login, visitor: str) -> Caller:
         user = self.directory.user(login.name)
         hashed = "" if user is None else user.password
