@@ -447,6 +447,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "smtp_sender_user": ("text", "User name there; empty logs nobody in."),
             "smtp_sender_pass": ("text", "Its password."),
             "smtp_sender_from": ("text", "Address that mails come from."),
+            "smtp_sender_verify": ("boolean", "Whether mails go to verified addresses of users only."),
             "smtp_server_listen": ("text", "`ADDRESS:PORT` on which mails are taken in; empty takes none."),
             "smtp_server_domain": ("text", "Domain of topics' addresses."),
             "smtp_server_addr_prefix": ("text", "What stands before the topic in an address."),

@@ -18,11 +18,14 @@ from gbe.deadletters.redrive import Redrive
 from gbe.errors import ConfigError
 from gbe.events.publisher import EventPublisher
 from gbe.graph.definition import parse_definition
+from gbe.http.wire import json_line
 from gbe.imports import imported
 from gbe.jobs.client import JobClient
 from gbe.lifecycle.names import TaskNames
 from gbe.notify.access.access import Access
 from gbe.notify.files import Files
+from gbe.notify.ledger import Ledger
+from gbe.notify.webpush.courier import Courier
 from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.objects.claims import ClaimChecks
 from gbe.objects.open import open_objects
@@ -200,8 +203,13 @@ async def open_notify(settings: Settings, tasks: TaskClient | None) -> AsyncIter
 
 
 @asynccontextmanager
-async def open_access(settings: Settings, store: StateStore) -> AsyncIterator[Access | None]:
+async def open_access(
+    settings: Settings, store: StateStore, ledger: Ledger | None = None
+) -> AsyncIterator[Access | None]:
     """Users and access control; ``None`` where everything is open to everybody.
+
+    Args:
+        ledger: where failed logins are counted.
 
     Raises:
         StateError: the store does not answer.
@@ -209,7 +217,7 @@ async def open_access(settings: Settings, store: StateStore) -> AsyncIterator[Ac
     if not settings.access.is_on:
         yield None
         return
-    async with Access(store, settings.namespace, settings.access) as access:
+    async with Access(store, settings.namespace, settings.access, ledger) as access:
         yield access
 
 
@@ -288,6 +296,17 @@ def push_subscriptions(settings: Settings, store: StateStore | None) -> Subscrip
     if store is None or not settings.notify.web_push_public_key:
         return None
     return Subscriptions(store, settings.namespace, settings.notify.web_push_expiry_duration)
+
+
+def push_courier(settings: Settings, subscriptions: Subscriptions, access: Access | None) -> Courier:
+    """What takes messages to the browsers that have subscribed, and may read them still."""
+    return Courier(
+        subscriptions,
+        settings.notify,
+        json_line,
+        metrics.count_push,
+        may_read=None if access is None else access.may_read,
+    )
 
 
 def archive_folder(settings: Settings) -> str:

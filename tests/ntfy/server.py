@@ -29,6 +29,7 @@ from gbe.notify.access.access import Access
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.files import Files
+from gbe.notify.ledger import Ledger, LocalLedger
 from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.visitors import parse_networks
 from gbe.objects.store import ObjectStore
@@ -144,14 +145,14 @@ class Server:
             objects = await self._stack.enter_async_context(await self._open_objects())
             self.files = Files(objects, store, self.notify_config, self.namespace)
             await self._stack.enter_async_context(in_background(self.files.run(now_ms), "files"))
-        ledger = None
+        ledger: Ledger = LocalLedger()
         if self.notify_config.visitor_limits == "shared" and store is not None:
-            ledger = SharedLimits(store, self.namespace)
-            await self._stack.enter_async_context(in_background(ledger.run(), "limits"))
+            ledger = shared_limits = SharedLimits(store, self.namespace)
+            await self._stack.enter_async_context(in_background(shared_limits.run(), "limits"))
         sock = listen("127.0.0.1", 0, backlog=self.http_config.backlog)
         self.port = sock.getsockname()[1]
         if self._access_config is not None and store is not None:
-            access = Access(store, self.namespace, self._access_config)
+            access = Access(store, self.namespace, self._access_config, ledger)
             self.access = await self._stack.enter_async_context(access)
         self.application = build_application(
             self.transport,

@@ -227,6 +227,7 @@ def test_the_daily_limit_follows_from_the_request_limit() -> None:
         ("203.0.113.9", "::ffff:203.0.113.9", True),
         ("2001:db8::1", "2001:db8::ffff", True),
         ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::1%eth1", True),
     ],
 )
 def test_who_is_one_visitor(address: str, other: str, same: bool) -> None:

@@ -1,15 +1,19 @@
 """Limits that all nodes count together, and figures of the whole deployment (sections 6.1 and 8)."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
 from contextlib import ExitStack
 
+import httpx
 import pytest
+from tests.ntfy.access.accounts import basic
 from tests.ntfy.conftest import OpenStore, StartServer
 from tests.ntfy.server import Server, eventually, refused, unique
 
 from gbe.errors import StateUnavailableError
+from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.notify.ledger import Bucket
 from gbe.notify.shared_limits import SharedLimits
@@ -24,9 +28,11 @@ def start_two(start: StartServer, open_store: OpenStore) -> StartTwo:
     """Two nodes that count together."""
     namespace = unique("n")
 
-    def start_both(**limits: float) -> tuple[Server, Server]:
+    def start_both(access: AccessConfig | None = None, **limits: float) -> tuple[Server, Server]:
         config = NotifyConfig(visitor_limits="shared", **limits)  # type: ignore[arg-type]
-        options = {"notify": config, "limits": True, "namespace": namespace, "open_store": open_store}
+        options = {
+            "notify": config, "limits": True, "namespace": namespace, "open_store": open_store, "access": access,
+        }  # fmt: skip
         return start(**options), start(**options)
 
     return start_both
@@ -49,6 +55,31 @@ def test_what_is_used_on_one_node_is_missing_on_the_other(start_two: StartTwo, t
         eventually(lambda: two.get(poll).status_code == 429, "no stream is left on the other node")
         refused(two.get(poll), 42903)
     eventually(lambda: two.get(poll).status_code == 200, "closed streams are free on all nodes")
+
+
+def test_failed_logins_and_new_accounts_are_counted_together(start_two: StartTwo) -> None:
+    """Right credentials are locked out on the other node too, and it makes no accounts beyond the third."""
+    access = AccessConfig(auth=True, enable_login=True, enable_signup=True)
+    one, two = start_two(access=access, visitor_request_limit_burst=100_000)
+
+    def sign_up(server: Server) -> httpx.Response:
+        return server.post("/v1/account", json.dumps({"username": unique("user"), "password": "pw"}))
+
+    for _ in range(2):
+        assert sign_up(one).status_code == 200
+    account = json.dumps({"username": unique("user"), "password": "pw"})
+    assert two.post("/v1/account", account).status_code == 200
+    refused(eventually(lambda: _if_limited(sign_up(one)), "what the other node has made counts here"), 42906)
+    for _ in range(30):
+        refused(one.get("/v1/health", headers={"Authorization": "Bearer tk_wrong"}), 40101)
+    right = {"Authorization": basic(json.loads(account)["username"], "pw")}
+    refused(one.get("/v1/health", headers=right), 42909)
+    answer = eventually(lambda: _if_limited(two.get("/v1/health", headers=right)), "the other node knows the failures")
+    refused(answer, 42909)
+
+
+def _if_limited(response: httpx.Response) -> httpx.Response | None:
+    return response if response.status_code == 429 else None
 
 
 def test_statistics_are_of_the_whole_deployment(start_two: StartTwo, topic: str) -> None:
@@ -130,6 +161,19 @@ class TestExchange:
         await one.exchange()
         assert one.take_message("v", day=8, limit=1), "another day"
         assert one.bytes_spent("v", day=8) == 0
+
+    async def test_what_is_given_back_is_there_again_everywhere(self) -> None:
+        one, two, _ = self.ledgers()
+        for _ in range(2):
+            assert one.take("v", Bucket.AUTH_FAILURES, burst=2, replenish=HOUR)
+        await one.exchange()
+        assert two.left("v", Bucket.AUTH_FAILURES, burst=2, replenish=HOUR) == 2, "not asked yet"
+        await two.exchange()
+        assert two.left("v", Bucket.AUTH_FAILURES, burst=2, replenish=HOUR) == 0
+        one.give_back("v", Bucket.AUTH_FAILURES, replenish=HOUR)
+        await one.exchange()
+        await two.exchange()
+        assert two.left("v", Bucket.AUTH_FAILURES, burst=2, replenish=HOUR) == 1
 
     async def test_what_both_use_at_once_is_added(self) -> None:
         one, two, _ = self.ledgers()

@@ -64,7 +64,7 @@ def list_users(settings: Settings, name: str | None = None, *, json: bool) -> No
         if json:
             print_json({"users": [_document(user) for user in users], "default": desk.access.default.value})
             return
-        table = Table("user", "role", "topic", "permission", "", box=None, pad_edge=False)
+        table = Table("user", "role", "topic", "permission", "", "e-mail", box=None, pad_edge=False)
         for user in users:
             _add_rows(table, user, desk.access.default.value)
         print_table(table)
@@ -249,22 +249,36 @@ def _document(user: User) -> dict[str, Any]:
         {"topic": pattern, "permission": entry.permission.value, "provisioned": entry.provisioned}
         for pattern, entry in sorted(user.entries.items())
     ]
-    return {"username": user.name, "role": user.role.value, "provisioned": user.provisioned, "grants": grants}
+    return {
+        "username": user.name,
+        "role": user.role.value,
+        "provisioned": user.provisioned,
+        "grants": grants,
+        "emails": [
+            {"address": email.address, "primary": email.primary, "pending": not email.verified}
+            for email in user.emails.values()
+        ],
+    }
 
 
 def _add_rows(table: Table, user: User, default: str) -> None:
-    name, role = escaped(_shown(user.name)), user.role.value
     note = "from the configuration" if user.provisioned else ""
+    rows = [(pattern, entry.permission.value, entry.provisioned) for pattern, entry in sorted(user.entries.items())]
     if user.is_admin:
-        table.add_row(name, role, "all topics", "read-write", note)
-        return
-    if user.name == EVERYONE or not user.entries:
-        table.add_row(name, role, "all other topics" if user.entries else "all topics", f"{default} (default)", note)
-        name = role = note = ""
-    for pattern, entry in sorted(user.entries.items()):
-        source = "from the configuration" if entry.provisioned or note else ""
-        table.add_row(name, role, pattern, entry.permission.value, source)
-        name = role = ""
+        rows = [("all topics", "read-write", False)]
+    elif user.name == EVERYONE or not rows:
+        rows.insert(0, ("all other topics" if rows else "all topics", f"{default} (default)", False))
+    start = escaped(_shown(user.name)), user.role.value, escaped(_emails(user))
+    for pattern, permission, provisioned in rows:
+        name, role, emails = start
+        table.add_row(name, role, pattern, permission, "from the configuration" if provisioned else note, emails)
+        start, note = ("", "", ""), ""
+
+
+def _emails(user: User) -> str:
+    """The addresses, the primary one first."""
+    found = sorted(user.emails.values(), key=lambda email: not email.primary)
+    return ", ".join(email.address if email.verified else f"{email.address} (pending)" for email in found)
 
 
 def _shown(name: str) -> str:

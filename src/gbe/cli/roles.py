@@ -7,10 +7,18 @@ from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from gbe.config import Settings
-from gbe.connect import archiver, indexer, job_client, open_backend, retention
-from gbe.http.wire import json_line
+from gbe.connect import (
+    archiver,
+    indexer,
+    job_client,
+    open_access,
+    open_backend,
+    push_courier,
+    push_subscriptions,
+    retention,
+)
 from gbe.jobs.orchestrator import Orchestrator
-from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, count_push, submitted
+from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.notify.webpush.pusher import Pusher
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
@@ -71,16 +79,12 @@ async def _archiver(settings: Settings, backend: Backend) -> None:
 
 
 async def _webpush(settings: Settings, backend: Backend) -> None:
-    if not settings.notify.web_push_public_key:
+    subscriptions = push_subscriptions(settings, backend.state)
+    if subscriptions is None:
         return
-    await Pusher(
-        backend.transport,
-        backend.state,
-        settings.namespace,
-        settings.notify,
-        json_line,
-        count_push,
-    ).run()
+    async with open_access(settings, backend.state) as access:
+        courier = push_courier(settings, subscriptions, access)
+        await Pusher(backend.transport, courier, settings.namespace, settings.notify).run()
 
 
 BACKGROUND: Final[Mapping[str, Role]] = {

@@ -26,6 +26,7 @@ from gbe.connect import (
     open_access,
     open_notify,
     open_transport,
+    push_courier,
     push_subscriptions,
     schedule_client,
     streams_of,
@@ -39,10 +40,12 @@ from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
 from gbe.notify.email.config import parse_address
-from gbe.notify.ledger import Ledger, SharedLedger
+from gbe.notify.ledger import Ledger, LocalLedger, SharedLedger
 from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.upstream import Upstream
 from gbe.notify.visitors import Network, names_among, parse_networks
+from gbe.notify.webpush.live import LivePusher
+from gbe.notify.webpush.pusher import Pusher
 from gbe.tasks.client import TaskClient
 from gbe.transport.base import Transport
 from gbe.transport.embedded import EmbeddedEngine
@@ -151,6 +154,7 @@ async def _serve_http(
     stop: asyncio.Event,
     ledger: Ledger | None = None,
 ) -> None:
+    ledger = LocalLedger() if ledger is None else ledger  # an empty ledger is false
     if "http" not in settings.roles:
         await stop.wait()
         return
@@ -173,7 +177,18 @@ async def _serve_http(
             await stack.enter_async_context(in_background(upstream.run(), "gbe.upstream"))
         if files is not None:
             await stack.enter_async_context(in_background(files.run(now_ms), "gbe.files"))
-        access = await stack.enter_async_context(open_access(settings, shared))
+        access = await stack.enter_async_context(open_access(settings, shared, ledger))
+        subscriptions = push_subscriptions(settings, shared)
+        live_pusher: LivePusher | None = None
+        if subscriptions is not None:
+            courier = push_courier(settings, subscriptions, access)
+            live_pusher = LivePusher(courier)
+            await stack.enter_async_context(in_background(live_pusher.run(), "gbe.push.live"))
+            if tasks is None and "webpush" in settings.roles:  # all is in this process, and so is the role
+                pusher = Pusher(
+                    transport, push_courier(settings, subscriptions, access), settings.namespace, settings.notify
+                )
+                await stack.enter_async_context(in_background(pusher.run(), "gbe.webpush"))
         application = build_application(
             transport,
             namespace=settings.namespace,
@@ -190,7 +205,8 @@ async def _serve_http(
             jobs=None if tasks is None else job_client(settings, tasks),
             events=event_registry(settings.events),
             streams=streams_of(settings, transport, store),
-            push_subscriptions=push_subscriptions(settings, store),
+            push_subscriptions=subscriptions,
+            live_pusher=live_pusher,
         )
         if settings.notify.smtp_server_listen:
             sock = _listen_for_mail(settings)

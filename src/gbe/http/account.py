@@ -15,7 +15,7 @@ from gbe.notify.access.access import Access
 from gbe.notify.access.callers import KnownCaller
 from gbe.notify.access.credentials import Login
 from gbe.notify.access.last_used import Use
-from gbe.notify.access.names import EVERYONE, Role, check_password
+from gbe.notify.access.names import EVERYONE, Role, check_new_name, check_password
 from gbe.notify.access.tokens import DEFAULT_LIFE, Token
 from gbe.notify.access.users import User
 from gbe.notify.errors import Refusal
@@ -68,7 +68,7 @@ class _Account:
             if user is not None:
                 raise Refusal.UNAUTHORIZED.error()
         body = await call.body(_NewAccount)
-        name = required(body.username, "username")
+        name = check_new_name(required(body.username, "username"))
         password = check_password(required(body.password, "password"))
         if self._access.directory.user(name) is not None:
             raise Refusal.USER_EXISTS.error()
@@ -117,9 +117,12 @@ class _Account:
     # -- tokens
 
     async def log_in(self, call: Call) -> bytes:
-        """A token for a name and a password, which come in the body here."""
+        """A token for a name, or a primary address, and a password, which come in the body here."""
         body = await call.body(_NewAccount)
-        login = Login(required(body.username, "username"), required(body.password, "password"))
+        name = required(body.username, "username")
+        known = self._access.directory
+        by_address = known.by_email(name) if known.user(name) is None else None
+        login = Login(name if by_address is None else by_address.name, required(body.password, "password"))
         visitor = call.visitor.key
         origin = self._origin(call)
         caller = await self._access.caller(login, visitor=visitor, origin=origin)
@@ -174,6 +177,7 @@ class _Account:
             document |= {"provisioned": True} if user.provisioned else {}
             document |= msgspec.to_builtins(user.settings)
             document |= _reservations(user, self._access.directory.everyone)
+            document |= _emails(user)
             if user.tokens:
                 document["tokens"] = [await self._listed(call, digest, token) for digest, token in user.tokens.items()]
         return {**document, **await self._limits(call, user)}
@@ -203,11 +207,12 @@ class _Account:
             "attachment_expiry_duration": int(notify.attachment_expiry_duration) if files else 0,
             "attachment_bandwidth": notify.visitor_attachment_daily_bandwidth_limit if files else 0,
         }
+        emails_left = call.visitor.emails_left() if limits["emails"] else 0
         stats = {
             "messages": spent,
             "messages_remaining": max(0, most - spent),
-            "emails": 0,
-            "emails_remaining": limits["emails"],
+            "emails": limits["emails"] - emails_left,
+            "emails_remaining": emails_left,
             "calls": 0,
             "calls_remaining": 0,
             "reservations": reserved,
@@ -240,6 +245,14 @@ def _token_document(shown: str, token: Token, use: Use | None) -> dict[str, Any]
         document |= {"last_access": use.time, "last_origin": use.origin}
     document["expires"] = token.expires
     return document | ({"provisioned": True} if token.provisioned else {})
+
+
+def _emails(user: User) -> dict[str, Any]:
+    found = [
+        {"address": email.address, "primary": email.primary, "pending": not email.verified}
+        for email in user.emails.values()
+    ]
+    return {"emails": found} if found else {}
 
 
 def _reservations(user: User, everyone: User) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from gbe.notify.visitors import Visitor
 T = TypeVar("T")
 
 MAX_BODY: Final = 131_072
+_MOST_FIELDS: Final = 10
 SUCCESS: Final = json_body({"success": True})
 
 
@@ -57,16 +59,31 @@ class Call:
         """A request header, trimmed."""
         return header(self.scope, name.encode("ascii")).strip()
 
+    def query(self, name: str) -> str:
+        """A query parameter; empty if it is not given."""
+        return Request(self.scope).query_params.get(name, "")
+
+    async def form(self) -> dict[str, str]:
+        """The body, as a browser sends a form. Raises ``NotifyError``: 41303, 40000."""
+        try:
+            fields = parse_qsl((await self._raw()).decode("ascii"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+        except ValueError:
+            raise Refusal.INVALID_REQUEST.error("expected a form") from None
+        return dict(fields)
+
     async def body(self, kind: type[T]) -> T:
         """The body, read as JSON. Raises ``NotifyError``: 41303, 40024."""
-        try:
-            raw = await bounded_body(Request(self.scope, self.receive), limit=MAX_BODY - 1)
-        except RefusedError:
-            raise Refusal.JSON_TOO_LARGE.error() from None
+        raw = await self._raw()
         try:
             return msgspec.json.decode(raw, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise Refusal.JSON_INVALID.error() from None
+
+    async def _raw(self) -> bytes:
+        try:
+            return await bounded_body(Request(self.scope, self.receive), limit=MAX_BODY - 1)
+        except RefusedError:
+            raise Refusal.JSON_TOO_LARGE.error() from None
 
 
 @dataclass(frozen=True, slots=True)

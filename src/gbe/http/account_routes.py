@@ -10,6 +10,7 @@ from typing import Final
 from gbe.errors import StateError
 from gbe.http.account import account_endpoints
 from gbe.http.account_call import Call, Route
+from gbe.http.account_emails import account_email_endpoints
 from gbe.http.account_things import account_thing_endpoints
 from gbe.http.asgi import JSON, UNAVAILABLE, Receive, Scope, Send, respond
 from gbe.http.authentication import caller_of
@@ -32,6 +33,7 @@ class AccountRoutes:
             self._add(user_endpoints(services.access))
             self._add(account_endpoints(services, services.access))
             self._add(account_thing_endpoints(services, services.access))
+            self._add(account_email_endpoints(services, services.access))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer. Raises ``NotifyError``."""

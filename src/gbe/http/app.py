@@ -50,6 +50,7 @@ from gbe.notify.scheduled import Scheduled
 from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Network, Visitors
+from gbe.notify.webpush.live import LivePusher
 from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.schemas.events.registry import EventRegistry
@@ -118,6 +119,8 @@ class Application:
         await self.services.hub.close()
         if self.services.mailer is not None:
             await self.services.mailer.close()
+        if self.services.live_pusher is not None:
+            await self.services.live_pusher.close()
 
     # -- handlers
 
@@ -213,6 +216,7 @@ def build_application(
     events: EventRegistry | None = None,
     streams: Streams | None = None,
     push_subscriptions: Subscriptions | None = None,
+    live_pusher: LivePusher | None = None,
 ) -> Application:
     """Put an application together on an open transport.
 
@@ -221,6 +225,7 @@ def build_application(
         events: schemas behind ``/v1/events``; those of gbe by default.
         tasks, schedules, jobs, dead_letters, streams: behind ``/v1/tasks`` and so on; ``None`` answers 404 there.
         push_subscriptions: of browsers; ``None`` takes none.
+        live_pusher: pushes to them what is not stored; the application closes it.
         ledger: where visitors are counted; ``None`` counts in this process alone.
         files: where attachments go; ``None`` takes none.
         state: what nodes know together of visitors; ``None`` keeps it in this process.
@@ -253,6 +258,7 @@ def build_application(
             events=publisher,
             streams=streams,
             push_subscriptions=push_subscriptions,
+            live_pusher=live_pusher,
             refusals=Refusals(publisher),
         )
     )

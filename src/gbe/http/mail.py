@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
@@ -143,9 +143,9 @@ class _Full(asyncio.Protocol):
     """Too many are there already."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(b"421 4.3.2 too many connections, try again later\r\n")
-            transport.close()
+        full = cast("asyncio.WriteTransport", transport)  # uvloop's is none by its class, so that cannot be asked
+        full.write(b"421 4.3.2 too many connections, try again later\r\n")
+        full.close()
 
 
 class _Bounded(SMTP):

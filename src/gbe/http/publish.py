@@ -61,7 +61,13 @@ class Publishing:
         self._admit(scope, visitor, topic)
         parameters = Parameters(scope["headers"], scope["query_string"])
         now = now_ms()
-        options = read_options(parameters, config=services.notify, now_ms=now, sequence_from_path=sequence_id)
+        options = read_options(
+            parameters,
+            config=services.notify,
+            now_ms=now,
+            sequence_from_path=sequence_id,
+            mailbox=caller_of(scope).mailbox,
+        )
         if options.unified_push:
             await self._check_subscriber(topic)
         visitor.take_message(now)
@@ -86,7 +92,7 @@ class Publishing:
         visitor = await self._charged(visitor, read.topic)
         self._admit(scope, visitor, read.topic)
         now = now_ms()
-        options = read_options(read.parameters, config=services.notify, now_ms=now)
+        options = read_options(read.parameters, config=services.notify, now_ms=now, mailbox=caller_of(scope).mailbox)
         if options.unified_push:
             await self._check_subscriber(read.topic)
         visitor.take_message(now)
@@ -228,6 +234,8 @@ class Publishing:
             durable=publication.durable,
             timeout=services.http.publish_timeout,
         )
+        if not publication.durable and services.live_pusher is not None:
+            services.live_pusher.tell(notification, publication.topic)
         if replaces and publication.deliver_at is None:
             try:
                 await self._cancel_others(publication)

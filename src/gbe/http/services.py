@@ -19,6 +19,7 @@ from gbe.notify.scheduled import Scheduled
 from gbe.notify.stats import Stats
 from gbe.notify.topics_in_use import TopicsInUse
 from gbe.notify.visitors import Visitors
+from gbe.notify.webpush.live import LivePusher
 from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.schedules.client import ScheduleClient
 from gbe.sweeper.streams import Streams
@@ -47,6 +48,7 @@ class Services:
     access: Access | None = None
     mailer: Mailer | None = None
     push_subscriptions: Subscriptions | None = None
+    live_pusher: LivePusher | None = None
     tasks: TaskClient | None = None
     dead_letters: DeadLetters | None = None
     schedules: ScheduleClient | None = None

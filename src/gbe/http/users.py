@@ -4,10 +4,11 @@ from collections.abc import Iterable
 
 import msgspec
 
+from gbe.errors import NotifyError
 from gbe.http.account_call import SUCCESS, Call, Route, required
 from gbe.http.asgi import json_body
 from gbe.notify.access.access import Access
-from gbe.notify.access.names import EVERYONE, Role, check_password, user_named
+from gbe.notify.access.names import EVERYONE, Role, check_new_name, check_password, user_named
 from gbe.notify.access.passwords import check_hash
 from gbe.notify.access.permissions import parse_permission
 from gbe.notify.access.users import User
@@ -53,7 +54,7 @@ class _Users:
         call.administrator()
         body = await call.body(_UserBody)
         _check_tier(body)
-        name = required(body.username, "username")
+        name = _new_name(body)
         hashed = await self._hashed(body)
         if hashed is None:
             raise Refusal.INVALID_REQUEST.error("password or hash is missing")
@@ -71,6 +72,8 @@ class _Users:
         if known is not None and known.is_admin:
             raise Refusal.FORBIDDEN.error()
         _check_tier(body)
+        if known is None:
+            name = _new_name(body)
         hashed = await self._hashed(body)
         if known is None:
             await self._access.accounts.add(name, hashed or "")
@@ -109,6 +112,15 @@ class _Users:
         if body.hash:
             return check_hash(body.hash)
         return await self._access.passwords.hashed(check_password(body.password)) if body.password else None
+
+
+def _new_name(body: _UserBody) -> str:
+    """The name of a new user. Raises ``NotifyError`` 40000, as administrators are told, and not 40046 (section 6.4)."""
+    name = required(body.username, "username")
+    try:
+        return check_new_name(name)
+    except NotifyError as exc:
+        raise Refusal.INVALID_REQUEST.error(exc.message) from None
 
 
 def _check_tier(body: _UserBody) -> None:

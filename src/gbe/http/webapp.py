@@ -52,7 +52,7 @@ def webapp_settings(services: Services) -> dict[str, object]:
         "enable_payments": False,
         "enable_calls": False,
         "enable_emails": bool(services.notify.smtp_sender_addr),
-        "enable_reset_password": False,
+        "enable_reset_password": config is not None and bool(services.notify.smtp_sender_addr),
         "enable_reservations": config is not None and config.enable_reservations,
         "enable_web_push": services.push_subscriptions is not None,
         "billing_contact": "",

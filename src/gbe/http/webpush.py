@@ -42,12 +42,13 @@ class WebPush:
         if scope["method"] == "DELETE":
             await self._subscriptions.remove(request.endpoint)
         else:
-            subscription = self._checked(request)
-            caller_of(scope).check_read(*subscription.topics)
+            caller = caller_of(scope)
+            subscription = self._checked(request, caller.name or "")
+            caller.check_read(*subscription.topics)
             await self._subscriptions.put(subscription)
         await succeed(send)
 
-    def _checked(self, request: _Request) -> Subscription:
+    def _checked(self, request: _Request, user: str) -> Subscription:
         try:
             Receiver.read(request.p256dh, request.auth)
         except ValueError as exc:
@@ -66,6 +67,7 @@ class WebPush:
             p256dh=request.p256dh,
             topics=tuple(dict.fromkeys(request.topics)),
             updated=now_ms(),
+            user=user,
         )
 
 

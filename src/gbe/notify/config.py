@@ -66,6 +66,9 @@ class NotifyConfig:
     smtp_sender_from: str = ""
     """Address that mails come from."""
 
+    smtp_sender_verify: bool = False
+    """Whether mails go to verified addresses of logged-in users only."""
+
     smtp_server_listen: str = ""
     """``ADDRESS:PORT`` on which mails are taken in; empty: none are."""
 
@@ -201,6 +204,9 @@ class NotifyConfig:
         self._check_range("visitor_prefix_bits_ipv6", 1, 128, "bits")
         self._check_range("message_delay_minimum", 0, None, "seconds")
         self._check_range("manager_interval", _MIN_KEEPALIVE, None, "seconds")
+        if 0 < self.cache_duration < self.manager_interval:
+            accepted = f"0, or at least notify.manager_interval ({self.manager_interval:g} seconds)"
+            raise _refused("cache_duration", self.cache_duration, accepted)
         for name in _REPLENISHED:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -5,6 +5,7 @@ beyond their size the visitor idle for longest is forgotten.
 """
 
 import hashlib
+import math
 import mmap
 import struct
 import time
@@ -23,6 +24,8 @@ class Bucket(IntEnum):
     REQUESTS = 0
     EMAILS = 1
     TOPICS = 2
+    AUTH_FAILURES = 3
+    SIGN_UPS = 4
 
 
 class Ledger(ABC):
@@ -31,6 +34,14 @@ class Ledger(ABC):
     @abstractmethod
     def take(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> bool:
         """Spend one of a bucket of ``burst`` that gets one back each ``replenish`` seconds, if one is left."""
+
+    @abstractmethod
+    def left(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> int:
+        """How many are left in such a bucket."""
+
+    @abstractmethod
+    def give_back(self, key: str, bucket: Bucket, *, replenish: float) -> None:
+        """Undo a ``take``."""
 
     @abstractmethod
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
@@ -73,6 +84,12 @@ def _refilled(refilled_at: float, now: float, burst: int, replenish: float) -> f
     return refilled_at if refilled_at - now <= burst * replenish + _ROUNDING else None
 
 
+def _left(refilled_at: float, now: float, burst: int, replenish: float) -> int:
+    """How many more requests a bucket has."""
+    owed = max(refilled_at - now, 0.0)
+    return max(0, math.floor(burst - (owed - _ROUNDING) / replenish)) if owed else burst
+
+
 class _Record:
     __slots__ = ("day", "messages", "refilled_at", "size", "streams")
 
@@ -113,6 +130,15 @@ class LocalLedger(Ledger):
             return False
         record.refilled_at[bucket] = refilled_at
         return True
+
+    def left(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> int:
+        record = self._records.get(key)
+        return burst if record is None else _left(record.refilled_at[bucket], time.monotonic(), burst, replenish)
+
+    def give_back(self, key: str, bucket: Bucket, *, replenish: float) -> None:
+        record = self._records.get(key)
+        if record is not None:
+            record.refilled_at[bucket] -= replenish
 
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
         record = self._record(key)
@@ -225,6 +251,15 @@ class SharedLedger(Ledger):
         entry.refilled_at[bucket] = next_refill
         self._write(slot, entry)
         return True
+
+    def left(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> int:
+        _, entry = self._find(key)
+        return _left(entry.refilled_at[bucket], time.monotonic(), burst, replenish)
+
+    def give_back(self, key: str, bucket: Bucket, *, replenish: float) -> None:
+        slot, entry = self._find(key)
+        entry.refilled_at[bucket] -= replenish
+        self._write(slot, entry)
 
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
         slot, entry = self._find(key)

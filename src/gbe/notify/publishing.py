@@ -16,6 +16,7 @@ from gbe.notify.actions import parse_actions
 from gbe.notify.config import NotifyConfig
 from gbe.notify.delay import parse_delay
 from gbe.notify.email.compose import is_address
+from gbe.notify.email.mailbox import Mailboxes, nobody
 from gbe.notify.errors import Refusal
 from gbe.notify.ids import mint_with_ulid
 from gbe.notify.json_request import EMPTY_MESSAGE, read_json
@@ -108,16 +109,22 @@ class PublishOptions(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def read_options(
-    parameters: Parameters, *, config: NotifyConfig, now_ms: int, sequence_from_path: str | None = None
+    parameters: Parameters,
+    *,
+    config: NotifyConfig,
+    now_ms: int,
+    sequence_from_path: str | None = None,
+    mailbox: Mailboxes = nobody,
 ) -> PublishOptions:
     """Read and check the options in the order of section 4.2, from the sequence to UnifiedPush.
 
     Args:
         now_ms: unix milliseconds.
         sequence_from_path: beats the option of the same meaning.
+        mailbox: finds the addresses of whoever publishes.
 
     Raises:
-        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40053, 40032, 40007,
+        NotifyError: the first check that fails: 40049, 40057, 40013, 40021, 40050, 40001, 40053, 40052, 40032, 40007,
             40058, 40002, 40003, 40004, 40005, 40006, 40018.
     """
     get = parameters.getter()
@@ -133,7 +140,7 @@ def read_options(
     icon = get(options.ICON)
     if icon and not icon.startswith(_URL_START):
         raise Refusal.ICON_URL_INVALID.error()
-    email = _email(get(options.EMAIL), config)
+    email = _email(get(options.EMAIL), config, mailbox)
     if get(options.CALL):
         raise Refusal.CALLS_DISABLED.error("this server makes no calls")
     unified_push = (
@@ -327,7 +334,7 @@ def _poll_request(topic: str, poll_id: str, now_ms: int) -> Publication:
     return Publication(topic=topic, ulid=ulid, notification=notification, durable=False)
 
 
-def _email(address: str, config: NotifyConfig) -> str:
+def _email(address: str, config: NotifyConfig, mailbox: Mailboxes) -> str:
     """The address to send a mail to, if one is given and mails are sent; a malformed one is told apart."""
     if not address:
         return ""
@@ -336,8 +343,15 @@ def _email(address: str, config: NotifyConfig) -> str:
         raise Refusal.EMAIL_INVALID.error()
     if not config.smtp_sender_addr:
         raise Refusal.EMAIL_DISABLED.error("this server sends no e-mail")
-    if own:
-        raise Refusal.EMAIL_ANONYMOUS.error("nobody has an address of one's own here: write it out")
+    if not own and not config.smtp_sender_verify:
+        return address
+    known = mailbox()
+    if known.anonymous:
+        raise Refusal.EMAIL_ANONYMOUS.error("log in first")
+    if own and known.primary:
+        return known.primary
+    if own or address.lower() not in known.verified:
+        raise Refusal.EMAIL_UNVERIFIED.error("verify it in your account first" if not own else "you have none yet")
     return address
 
 

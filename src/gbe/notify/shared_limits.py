@@ -76,6 +76,15 @@ class SharedLimits(Ledger):
         self._changed(key).taken[bucket] += taken
         return taken
 
+    def left(self, key: str, bucket: Bucket, *, burst: int, replenish: float) -> int:
+        self._replenish[bucket] = replenish
+        self._changed(key)  # who is asked about is one whose use elsewhere matters here
+        return self._local.left(key, bucket, burst=burst, replenish=replenish)
+
+    def give_back(self, key: str, bucket: Bucket, *, replenish: float) -> None:
+        self._local.give_back(key, bucket, replenish=replenish)
+        self._changed(key).taken[bucket] -= 1
+
     def take_message(self, key: str, *, day: int, limit: int) -> bool:
         taken = self._local.take_message(key, day=day, limit=limit)
         pending = self._changed(key)

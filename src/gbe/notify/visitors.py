@@ -46,6 +46,11 @@ class Visitor:
         if not self._ledger.take(self.key, Bucket.EMAILS, burst=burst, replenish=replenish):
             raise Refusal.TOO_MANY_EMAILS.error()
 
+    def emails_left(self) -> int:
+        """How many more e-mails may be sent now."""
+        burst, replenish = self._config.visitor_email_limit_burst, self._config.visitor_email_limit_replenish
+        return self._ledger.left(self.key, Bucket.EMAILS, burst=burst, replenish=replenish)
+
     def take_topic(self) -> None:
         """Spend one topic that was not in use. Raises ``NotifyError`` 42911."""
         config = self._config
@@ -155,14 +160,17 @@ def _address_in(part: str) -> str:
         if equals and name.strip().lower() == "for":
             text = value.strip().strip('"')
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        address, bracket, port = text[1:].partition("]")
+        return address if bracket and (not port or port.startswith(":")) else ""
     return text.partition(":")[0] if text.count(":") == 1 else text
 
 
 def parse_address(text: str) -> Address | None:
-    """An IP address, IPv4-mapped ones as IPv4; ``None`` for anything else."""
+    """An IP address, IPv4-mapped ones as IPv4, without the zone of a link-local one; ``None`` for anything else."""
     try:
         address = ipaddress.ip_address(text)
+        if getattr(address, "scope_id", None) is not None:
+            address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

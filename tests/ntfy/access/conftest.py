@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import bcrypt
 import httpx
@@ -41,27 +42,27 @@ CONFIG = AccessConfig(
 @pytest.fixture(scope="session")
 def memory_nodes(loop: Loop, http_client: httpx.Client) -> Iterator[Nodes]:
     """Two nodes in memory; also for what no engine has a part in."""
-    with _two_nodes(loop, http_client, _opens_memory(MemoryEngine()), _opens_memory_store(MemoryRecords())) as nodes:
+    with two_nodes(loop, http_client, _opens_memory(MemoryEngine()), _opens_memory_store(MemoryRecords())) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
 def nats_nodes(loop: Loop, http_client: httpx.Client, engine: NatsProcess) -> Iterator[Nodes]:
-    with _two_nodes(loop, http_client, _opens_nats(engine.url), _opens_nats_store(engine.url)) as nodes:
+    with two_nodes(loop, http_client, _opens_nats(engine.url), _opens_nats_store(engine.url)) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
 def redis_nodes(loop: Loop, http_client: httpx.Client, redis_engine: RedisProcess) -> Iterator[Nodes]:
     url = redis_engine.user_url
-    with _two_nodes(loop, http_client, _opens_redis(url), _opens_redis_store(url)) as nodes:
+    with two_nodes(loop, http_client, _opens_redis(url), _opens_redis_store(url)) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
 def cluster_nodes(loop: Loop, http_client: httpx.Client, redis_cluster: RedisCluster) -> Iterator[Nodes]:
     url = redis_cluster.user_url
-    with _two_nodes(loop, http_client, _opens_redis(url), _opens_redis_store(url)) as nodes:
+    with two_nodes(loop, http_client, _opens_redis(url), _opens_redis_store(url)) as nodes:
         yield nodes
 
 
@@ -73,15 +74,16 @@ def nodes(back_end: str, request: pytest.FixtureRequest) -> Nodes:
 
 
 @contextmanager
-def _two_nodes(
-    loop: Loop, http_client: httpx.Client, open_transport: OpenTransport, open_store: OpenStore
+def two_nodes(
+    loop: Loop, http_client: httpx.Client, open_transport: OpenTransport, open_store: OpenStore, **notify: Any
 ) -> Iterator[Nodes]:
+    """Two nodes of a deployment; ``notify`` are further settings of notifications."""
     namespace = unique("a")
+    config = NotifyConfig(keepalive_interval=KEEPALIVE, behind_proxy=True, **notify)
 
     def node() -> Server:
-        notify = NotifyConfig(keepalive_interval=KEEPALIVE, behind_proxy=True)
         return Server(
-            loop, http_client, open_transport, namespace=namespace, notify=notify, access=CONFIG, open_store=open_store
+            loop, http_client, open_transport, namespace=namespace, notify=config, access=CONFIG, open_store=open_store
         )
 
     with node() as one, node() as other:

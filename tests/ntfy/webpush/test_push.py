@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,9 @@ from gbe.http.inner import Answer, ask
 from gbe.http.wire import json_line
 from gbe.notify.config import NotifyConfig
 from gbe.notify.visitors import parse_networks
+from gbe.notify.webpush.courier import Courier
 from gbe.notify.webpush.encryption import generate_keys
+from gbe.notify.webpush.live import LivePusher
 from gbe.notify.webpush.pusher import Pusher
 from gbe.notify.webpush.subscriptions import Subscriptions
 from gbe.redis.config import RedisConfig
@@ -68,6 +70,7 @@ class Deployment:
             web_push_hosts=(service.host, "push.apple.com"),
         )
         self.results: list[bool] = []
+        self.revoked: set[str] = set()
         self.pushers: list[Pusher] = []
         self.store: StateStore
         self.application: Application
@@ -86,15 +89,18 @@ class Deployment:
             )
             self.store = await stack.enter_async_context(await self._open_state())
             self.subscriptions = Subscriptions(self.store, self.namespace, self.config.web_push_expiry_duration)
+            self.live = LivePusher(self._courier())
             self.application = build_application(
                 transport,
                 namespace=self.namespace,
                 notify=self.config,
                 exempt=LOCALHOST,
                 push_subscriptions=self.subscriptions,
+                live_pusher=self.live,
             )
             stack.push_async_callback(self.application.close)
             tasks = [self._node(transport) for _ in range(2)]
+            tasks.append(asyncio.create_task(self.live.run()))
             try:
                 yield
             finally:
@@ -102,17 +108,19 @@ class Deployment:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _node(self, transport: Transport) -> asyncio.Task[None]:
-        pusher = Pusher(
-            transport,
-            self.store,
-            self.namespace,
+    def _courier(self) -> Courier:
+        return Courier(
+            self.subscriptions,
             self.config,
             json_line,
             self.results.append,
+            may_read=lambda user, _topic: user not in self.revoked,
             allow_internal=True,
             tls=self.service.trust,
         )
+
+    def _node(self, transport: Transport) -> asyncio.Task[None]:
+        pusher = Pusher(transport, self._courier(), self.namespace, self.config)
         self.pushers.append(pusher)
         return asyncio.create_task(pusher.run())
 
@@ -124,8 +132,10 @@ class Deployment:
     def __exit__(self, *_: object) -> None:
         self.loop.call(self._context.__aexit__(None, None, None))
 
-    def ask(self, method: str, path: str, body: bytes) -> Answer:
-        return self.loop.call(ask(self.application, method, path, body=body, client=("127.0.0.1", 1)))
+    def ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+        given = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        asking = ask(self.application, method, path, headers=given, body=body, client=("127.0.0.1", 1))
+        return self.loop.call(asking)
 
     def subscribe(self, browser: Browser, path: str, topics: list[str]) -> Answer:
         request = {
@@ -140,12 +150,12 @@ class Deployment:
         """Wait until both nodes know the subscribers of a topic, and both are members of the group."""
 
         async def known() -> bool:
-            return all(pusher.knows(topic) for pusher in self.pushers)
+            return all(each.courier.knows(topic) for each in (*self.pushers, self.live))
 
         eventually(lambda: self.loop.call(known()), f"the subscribers of {topic} are known")
 
-    def publish(self, topic: str, text: str) -> dict[str, Any]:
-        answer = self.ask("POST", f"/{topic}", text.encode())
+    def publish(self, topic: str, text: str, **headers: str) -> dict[str, Any]:
+        answer = self.ask("POST", f"/{topic}", text.encode(), headers)
         assert answer.status == 200, answer.body
         message: dict[str, Any] = json.loads(answer.body)
         return message
@@ -196,6 +206,14 @@ def test_browsers_are_told_once_of_every_message(deployment: Deployment, service
     eventually(lambda: any(text.endswith("…") for text in told()), "the long message arrives")
     assert "not heard" not in told()
 
+    # what is not stored is pushed too, once, by whoever takes it
+    unstored = [f"unstored {n}" for n in range(3)]
+    for text in unstored:
+        assert deployment.publish(fresh, text, cache="no")["message"] == text
+    deployment.publish(fresh, "stored")
+    eventually(lambda: {*unstored, "stored"} <= set(told()), "all are pushed")
+    assert sorted(text for text in told() if text in unstored) == unstored
+
     # gone: the service has forgotten the browser, so do we
     service.statuses[path] = [410]
     deployment.publish(fresh, "into the void")
@@ -243,6 +261,24 @@ def test_what_may_pass_is_tried_again(deployment: Deployment, service: PushServi
 
 
 @pytest.mark.parametrize("back_end", ["memory"])
+def test_who_may_no_longer_read_a_topic_is_told_nothing_more(deployment: Deployment, service: PushService) -> None:
+    """Rights are looked at when a message is pushed."""
+    topic, path = unique("t"), unique("/push/")
+    ann = Browser()
+    deployment.subscribe(ann, path, [topic])
+    deployment.joined(topic)
+    deployment.revoked.add("")
+    deployment.publish(topic, "secret", cache="no")
+    deployment.loop.call(asyncio.sleep(0))  # by now it was begun
+    deployment.revoked.clear()
+    deployment.publish(topic, "back again", cache="no")
+    eventually(lambda: service.of(path), "a message arrives")
+    texts = [ann.decrypt(body)["message"]["message"] for body in service.of(path)]
+    assert "secret" not in texts
+    assert "back again" in texts
+
+
+@pytest.mark.parametrize("back_end", ["memory"])
 def test_nothing_goes_to_internal_addresses(
     loop: Loop, service: PushService, open_transport: OpenTransport, open_state: Any
 ) -> None:
@@ -250,7 +286,7 @@ def test_nothing_goes_to_internal_addresses(
     deployment = Deployment(loop, service, open_transport, open_state)
     with deployment:
         for pusher in deployment.pushers:
-            pusher.allow_internal = False
+            pusher.courier.allow_internal = False
         topic, path = unique("t"), unique("/push/")
         deployment.subscribe(Browser(), path, [topic])
         deployment.joined(topic)

@@ -17,6 +17,7 @@ def test_the_daily_limit_is_derived_from_the_request_limit() -> None:
         ("message_size_limit", 0),
         ("message_size_limit", 5 * 1024 * 1024 + 1),
         ("cache_duration", -1.0),
+        ("cache_duration", 59.0),
         ("cache_duration", float("nan")),
         ("keepalive_interval", 4.9),
         ("keepalive_interval", float("inf")),

@@ -35,6 +35,24 @@ def test_a_bucket_has_as_many_requests_as_its_burst(make: Make) -> None:
     assert granted == [True, True, True, False, False]
 
 
+@pytest.mark.parametrize("bucket", Bucket)
+def test_what_is_left_is_known_and_what_is_given_back_is_there_again(make: Make, bucket: Bucket) -> None:
+    ledger = make()
+
+    def left() -> int:
+        return ledger.left("a", bucket, burst=3, replenish=HOUR)
+
+    seen = [left()]
+    for _ in range(4):
+        ledger.take("a", bucket, burst=3, replenish=HOUR)
+        seen.append(left())
+    assert seen == [3, 2, 1, 0, 0]
+    ledger.give_back("a", bucket, replenish=HOUR)
+    assert left() == 1
+    ledger.give_back("b", bucket, replenish=HOUR)  # who is not known has nothing to get back
+    assert ledger.left("b", bucket, burst=3, replenish=HOUR) == 3
+
+
 def test_visitors_do_not_share_a_bucket(make: Make) -> None:
     ledger = make()
     assert ledger.take("a", Bucket.REQUESTS, burst=1, replenish=HOUR)

@@ -5,31 +5,40 @@ from types import TracebackType
 from typing import Self
 
 from gbe.notify.access.accounts import Accounts
+from gbe.notify.access.addresses import Addresses
 from gbe.notify.access.callers import Caller, KnownCaller, Proof
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.access.credentials import Bearer, Login
 from gbe.notify.access.directory import Directory
 from gbe.notify.access.failures import auth_failures, sign_ups
 from gbe.notify.access.last_used import LastUsed
+from gbe.notify.access.links import Links
 from gbe.notify.access.passwords import Passwords
 from gbe.notify.access.permissions import parse_permission
 from gbe.notify.access.tokens import digest
 from gbe.notify.errors import Refusal
+from gbe.notify.ledger import Ledger, LocalLedger
 from gbe.state.base import StateStore
 
 
 class Access:
-    """Users, and what finds out who calls; as ``async with``, on a state store that stays open."""
+    """Users, and what finds out who calls; as ``async with``, on a state store that stays open.
 
-    def __init__(self, store: StateStore, namespace: str, config: AccessConfig) -> None:
+    Args:
+        ledger: where failed logins and new accounts are counted; ``None`` counts for this object alone.
+    """
+
+    def __init__(self, store: StateStore, namespace: str, config: AccessConfig, ledger: Ledger | None = None) -> None:
+        ledger = LocalLedger() if ledger is None else ledger  # an empty ledger is false
         self.config = config
         self.default = parse_permission(config.auth_default_access)
         self.directory = Directory(store, namespace, config.provisioned())
         self.accounts = Accounts(store, namespace, self.directory)
+        self.addresses = Addresses(self.accounts, self.directory, Links(store, namespace))
         self.passwords = Passwords()
         self.last_used = LastUsed(store, namespace)
-        self.failures = auth_failures()
-        self.sign_ups = sign_ups()
+        self.failures = auth_failures(ledger)
+        self.sign_ups = sign_ups(ledger)
         self.anonymous = KnownCaller(self.directory, self.default)
 
     async def __aenter__(self) -> Self:
@@ -76,6 +85,13 @@ class Access:
             raise Refusal.UNAUTHORIZED.error()
         self.last_used.note(hashed, origin)
         return KnownCaller(self.directory, self.default, found[0], Proof(token=hashed), text)
+
+    def may_read(self, name: str, topic: str) -> bool:
+        """Whether a user, or an empty name for everybody, may read a topic now; somebody who is gone may nothing."""
+        if not name:
+            return self.anonymous.may(topic, write=False)
+        user = self.directory.user(name)
+        return user is not None and KnownCaller(self.directory, self.default, user).may(topic, write=False)
 
     async def _of_password(self, login: Login, visitor: str) -> Caller:
         user = self.directory.user(login.name)

@@ -9,8 +9,10 @@ import msgspec
 
 from gbe.errors import StateUnavailableError
 from gbe.notify.access import tokens
+from gbe.notify.access.claims import Claims
 from gbe.notify.access.directory import Directory, user_key
-from gbe.notify.access.names import EVERYONE, Role, check_pattern, check_user_name, user_named
+from gbe.notify.access.emails import folded, primary_of, with_primary
+from gbe.notify.access.names import EVERYONE, Role, check_new_name, check_pattern
 from gbe.notify.access.permissions import Permission
 from gbe.notify.access.tokens import Token
 from gbe.notify.access.users import REVISION, Entry, Settings, User, everyone, from_fields, new_user
@@ -41,6 +43,7 @@ class Accounts:
 
     def __init__(self, store: StateStore, namespace: str, directory: Directory) -> None:
         self._store, self._namespace, self._directory = store, namespace, directory
+        self.claims = Claims(store, namespace)
 
     # -- users
 
@@ -51,9 +54,7 @@ class Accounts:
             hashed: a bcrypt hash.
             known: with the ids of a user who was somewhere else before.
         """
-        check_user_name(name)
-        if user_named(name) == EVERYONE:
-            raise Refusal.USERNAME_INVALID.error(f"{name} stands for everybody")
+        check_new_name(name)
         if self._directory.configured(name) is not None:
             raise Refusal.USER_EXISTS.error()
         made = known or new_user(name, role, hashed, int(time.time()))
@@ -72,6 +73,30 @@ class Accounts:
         await self._drop_reservations(name, list(user.reservations))
         await self._store.delete(user_key(self._namespace, name))
         self._directory.apply(name, None)
+        if primary := primary_of(user.emails):
+            await self.claims.release(primary, name)
+
+    async def change(self, name: str, edit: Callable[[User], User]) -> User:
+        """Change what a user has at run time. Raises ``NotifyError``: 40031, and what ``edit`` raises."""
+        return await self._edit_known(name, edit, provisioned_too=True)
+
+    async def take_primary(self, name: str, address: str) -> bool:
+        """Let a verified address stand for a user; ``False``: it stands for another one. Raises ``NotifyError`` 40031.
+
+        It is claimed first, and written then: of two users who want it at the same time, one gets it.
+        """
+        key, former = folded(address), primary_of(self.known(name).emails)
+
+        async def is_held(other: str) -> bool:
+            fields = await self._store.get(user_key(self._namespace, other))
+            return fields is not None and folded(primary_of(from_fields(fields).emails)) == key
+
+        if not await self.claims.take(address, name, is_held):
+            return False
+        await self.change(name, lambda user: msgspec.structs.replace(user, emails=with_primary(user.emails, address)))
+        if former and folded(former) != key:
+            await self.claims.release(former, name)
+        return True
 
     async def set_password(self, name: str, hashed: str) -> None:
         """Give a user another password, as a bcrypt hash. Raises ``NotifyError``: 40031, 40905."""
@@ -93,9 +118,7 @@ class Accounts:
 
     async def set_settings(self, name: str, change: Callable[[Settings], Settings]) -> None:
         """Change what a user's devices remember. Raises ``NotifyError``: 40031."""
-        await self._edit_known(
-            name, lambda user: msgspec.structs.replace(user, settings=change(user.settings)), provisioned_too=True
-        )
+        await self.change(name, lambda user: msgspec.structs.replace(user, settings=change(user.settings)))
 
     async def merge(self, user: User, *, dry_run: bool) -> Literal["new", "changed", "known"]:
         """Add a user from somewhere else, or to one who is here what that one lacks: entries, tokens, settings.
@@ -138,7 +161,7 @@ class Accounts:
                 raise Refusal.INVALID_REQUEST.error(f"a user has at most {MAX_ENTRIES} entries")
             return msgspec.structs.replace(user, entries=entries)
 
-        await self._edit_known(name, change, provisioned_too=True)
+        await self.change(name, change)
 
     async def reset(self, name: str, pattern: str | None = None) -> int:
         """Remove an entry, or all entries, of a user or of ``*``; those of the configuration stay.
@@ -159,7 +182,7 @@ class Accounts:
             removed = len(user.entries) - len(left)
             return msgspec.structs.replace(user, entries=left)
 
-        await self._edit_known(name, change, provisioned_too=True)
+        await self.change(name, change)
         return removed
 
     async def reserve(self, name: str, topic: str, others: Permission, *, limit: int) -> None:
@@ -184,17 +207,13 @@ class Accounts:
 
         await self._edit_known(EVERYONE, reserve)
         own = Entry(permission=Permission.READ_WRITE, owner=name)
-        await self._edit_known(
-            name,
-            lambda user: msgspec.structs.replace(user, entries={**user.entries, topic: own}),
-            provisioned_too=True,
-        )
+        await self.change(name, lambda user: msgspec.structs.replace(user, entries={**user.entries, topic: own}))
 
     async def release(self, name: str, topic: str) -> None:
         """Give up a reserved topic. Raises ``NotifyError``: 40301, it is somebody else's."""
         if topic not in self.known(name).reservations:
             raise Refusal.FORBIDDEN.error()
-        await self._edit_known(name, lambda user: _without(user, [topic], name), provisioned_too=True)
+        await self.change(name, lambda user: _without(user, [topic], name))
         await self._drop_reservations(name, [topic])
 
     # -- tokens
@@ -220,7 +239,7 @@ class Accounts:
             kept = [*kept[-(tokens.MAX_TOKENS - 1) :], (digest, token)]
             return msgspec.structs.replace(user, tokens=dict(kept))
 
-        await self._edit_known(name, add, provisioned_too=True)
+        await self.change(name, add)
 
     async def change_token(self, name: str, digest: str, *, label: str | None, expires: int | None) -> Token:
         """Change a token's label and expiry, unless ``None``. Raises ``NotifyError``: 40031, 40101, 40906."""
@@ -239,7 +258,7 @@ class Accounts:
             )
             return msgspec.structs.replace(user, tokens={**user.tokens, digest: changed})
 
-        await self._edit_known(name, change, provisioned_too=True)
+        await self.change(name, change)
         if changed is None:
             raise Refusal.UNAUTHORIZED.error()
         return changed
@@ -252,7 +271,7 @@ class Accounts:
             left = {key: token for key, token in user.tokens.items() if key != digest}
             return msgspec.structs.replace(user, tokens=left)
 
-        await self._edit_known(name, drop, provisioned_too=True)
+        await self.change(name, drop)
 
     def find_token(self, name: str, text: str) -> str | None:
         """The hash of one of this user's tokens, by the token itself or as lists show it."""

@@ -6,6 +6,7 @@ from typing import Final
 from gbe.notify.access.directory import Directory
 from gbe.notify.access.permissions import Permission
 from gbe.notify.access.users import User
+from gbe.notify.email.mailbox import NOBODY, Mailbox
 from gbe.notify.errors import Refusal
 
 
@@ -28,6 +29,10 @@ class Caller:
         """Raises ``NotifyError`` 40301 unless messages may be published to this topic."""
         if not self.may(topic, write=True):
             raise Refusal.FORBIDDEN.error()
+
+    def mailbox(self) -> Mailbox:
+        """The e-mail addresses of the caller."""
+        return NOBODY
 
     def is_still(self) -> bool:
         """Whether the credentials that the request came with are still good."""
@@ -80,6 +85,11 @@ class KnownCaller(Caller):
         """By the rules of section 10.3."""
         permission = self._permission(topic)
         return permission.writes if write else permission.reads
+
+    def mailbox(self) -> Mailbox:
+        """The e-mail addresses of the user; an anonymous caller has none."""
+        user = self.user
+        return NOBODY if user is None else user.mailbox
 
     def is_still(self) -> bool:
         """Whether the user is there, with the same password, or the token."""

@@ -9,6 +9,7 @@ from typing import Final, Self
 import msgspec
 
 from gbe.errors import StateError
+from gbe.notify.access.emails import folded, primary_of
 from gbe.notify.access.names import EVERYONE
 from gbe.notify.access.provisioned import Provisioned, laid_over
 from gbe.notify.access.tokens import Token
@@ -47,6 +48,7 @@ class Directory:
         self._kept: dict[str, User] = {}
         self._users: dict[str, User] = {}
         self._tokens: dict[str, str] = {}
+        self._emails: dict[str, str] = {}
         self._everyone = everyone()
         self._stack = AsyncExitStack()
         self.on_change: list[OnChange] = []
@@ -89,6 +91,11 @@ class Directory:
         user = self._users.get(self._tokens.get(digest, ""))
         token = None if user is None else user.tokens.get(digest)
         return None if user is None or token is None else (user, token)
+
+    def by_email(self, address: str) -> User | None:
+        """The user whose primary address this is."""
+        user = self._users.get(self._emails.get(folded(address), ""))
+        return user if user is not None and folded(primary_of(user.emails)) == folded(address) else None
 
     def users(self) -> list[User]:
         """All users by name, ``*`` last."""
@@ -172,12 +179,19 @@ class Directory:
         if user is not None and user.password:  # without one it is what is left of a user of the configuration
             self._users[name] = user
             self._tokens.update(dict.fromkeys(user.tokens, name))
+            if primary := primary_of(user.emails):
+                self._emails[folded(primary)] = name
 
     def _forget(self, name: str) -> None:
         former = self._users.pop(name, None)
-        for digest in former.tokens if former is not None else ():
+        if former is None:
+            return
+        for digest in former.tokens:
             if self._tokens.get(digest) == name:
                 del self._tokens[digest]
+        primary = folded(primary_of(former.emails))
+        if self._emails.get(primary) == name:
+            del self._emails[primary]
 
     def _tell(self, names: Iterable[str]) -> None:
         changed = frozenset(names)

@@ -31,6 +31,14 @@ def check_user_name(name: str) -> str:
     return name
 
 
+def check_new_name(name: str) -> str:
+    """Return ``name`` if a new user can have it. Raises ``NotifyError`` 40046."""
+    check_user_name(name)
+    if user_named(name) == EVERYONE:
+        raise Refusal.USERNAME_INVALID.error(f"{name} stands for everybody")
+    return name
+
+
 def check_pattern(pattern: str) -> str:
     """Return ``pattern`` if it can stand for topics. Raises ``NotifyError`` 40009."""
     if _PATTERN.fullmatch(pattern) is None:

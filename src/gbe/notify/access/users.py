@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
+from gbe.notify.access.emails import Email, mailbox_of
 from gbe.notify.access.names import EVERYONE, Role
 from gbe.notify.access.permissions import Grants, Permission
 from gbe.notify.access.tokens import Token, random_text
+from gbe.notify.email.mailbox import Mailbox
 
 REVISION: Final = "rev"
 DOCUMENT: Final = "doc"
@@ -56,6 +58,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
         revision: counts the changes.
         entries: access by pattern.
         tokens: by the token's hash.
+        emails: by address in lower case.
     """
 
     name: str
@@ -68,12 +71,18 @@ class User(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, dict=T
     provisioned: bool = False
     entries: dict[str, Entry] = {}
     tokens: dict[str, Token] = {}
+    emails: dict[str, Email] = {}
     settings: Settings = Settings()
 
     @cached_property
     def grants(self) -> Grants:
         """The entries, ready to be asked."""
         return Grants({pattern: entry.permission for pattern, entry in self.entries.items()})
+
+    @cached_property
+    def mailbox(self) -> Mailbox:
+        """The addresses that are known to be this user's."""
+        return mailbox_of(self.emails)
 
     @property
     def is_admin(self) -> bool:

@@ -68,6 +68,11 @@ def compose_mail(notification: Notification, origin: Origin, *, to: str, sender:
     mail["To"] = to
     mail["Subject"] = _encoded(trim(" ".join((*emojis, subject)))[:_LONGEST_SUBJECT])
     mail["Auto-Submitted"] = "auto-generated"
+    return as_bytes(mail)
+
+
+def as_bytes(mail: Message) -> bytes:
+    """A mail as it is sent."""
     return mail.as_bytes(policy=mail.policy.clone(linesep="\r\n", max_line_length=998))
 
 

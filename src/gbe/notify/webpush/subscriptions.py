@@ -25,6 +25,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
         topics: at most ``MAX_TOPICS``.
         updated: when it was made or renewed, unix milliseconds.
         warned: when it was told that it expires, unix milliseconds; 0: it was not.
+        user: who subscribed; empty: nobody in particular.
     """
 
     endpoint: str
@@ -33,6 +34,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True):
     topics: tuple[str, ...]
     updated: int
     warned: int = 0
+    user: str = ""
 
     @property
     def id(self) -> str:
@@ -102,6 +104,7 @@ def encode_record(subscription: Subscription) -> dict[str, bytes]:
         "topics": msgspec.json.encode(subscription.topics),
         _UPDATED: b"%d" % subscription.updated,
         _WARNED: b"%d" % subscription.warned,
+        "user": subscription.user.encode(),
     }
 
 
@@ -115,6 +118,7 @@ def decode_record(fields: dict[str, bytes]) -> Subscription:
             topics=msgspec.json.decode(fields["topics"], type=tuple[str, ...]),
             updated=int(fields[_UPDATED]),
             warned=int(fields[_WARNED]),
+            user=fields.get("user", b"").decode(),
         )
     except (KeyError, ValueError, msgspec.MsgspecError) as exc:
         raise InvalidRecordError(f"not a web push subscription: {exc}") from exc
