@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskState};
-use crate::Schema as _;
+use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState};
 
 /// How long a signal may go unanswered before the sweeper looks whether it still exists, in milliseconds.
 pub const SIGNAL_PATIENCE_MS: u64 = 5_000;
@@ -16,6 +15,9 @@ pub const ANNOUNCE_PATIENCE_MS: u64 = 5_000;
 
 /// An error is cut to this many characters.
 pub const MAX_ERROR_CHARACTERS: usize = 4_000;
+
+/// Parameters up to so many bytes travel with the signal; larger ones are looked up in the record.
+pub const INLINE_LIMIT: usize = 16 * 1024;
 
 const KEPT_ATTEMPTS: u64 = 32;
 const HISTORY_ERROR_CHARACTERS: usize = 200;
@@ -50,6 +52,24 @@ pub fn claim(attempt: u64, worker: &str, now: u64, timeout_at: u64, max_retries:
     ];
     changes.extend(trace.map(|trace| text("attempt_trace", trace)));
     Move { expected: at(TaskState::Pending, attempt), changes, ttl: None }
+}
+
+/// The same for a signal as it was received, with `traceparent` of the message: a budget of its own counts before
+/// `max_retries` of the type, and a task of a job also writes down that an attempt begins.
+pub fn claim_of(
+    signal: &TaskSignal,
+    worker: &str,
+    now: u64,
+    timeout_at: u64,
+    max_retries: u64,
+    traceparent: Option<&str>,
+) -> Move {
+    let budget = signal.max_retries.unwrap_or(max_retries);
+    let change = claim(signal.attempt, worker, now, timeout_at, budget, None);
+    match signal.job_id {
+        Some(_) => change.with_start(signal.attempt.saturating_add(1), now, worker, traceparent),
+        None => change,
+    }
 }
 
 /// The worker lives, and holds the task until `timeout_at`: the heartbeat.
@@ -103,6 +123,17 @@ pub fn announced(state: TaskState, attempt: u64, announce_at: u64) -> Move {
     Move { expected, changes: vec![removed("timeout_at")], ttl: None }
 }
 
+/// A task that has ended, of which nobody is about to tell: the sweeper is to publish the outcome at `announce_at`. For
+/// whoever gets a signal again whose task has ended; `None` if there is nothing to be done.
+pub fn announce_later(record: &TaskRecord, announce_at: u64) -> Option<Move> {
+    if outcome_of(record).is_none() || record.timeout_at.is_some() {
+        return None;
+    }
+    let mut expected = at(record.state, record.attempt);
+    expected.push(removed("timeout_at"));
+    Some(Move { expected, changes: vec![number("timeout_at", announce_at)], ttl: None })
+}
+
 impl Move {
     /// A claim that also writes down that an attempt begins, as tasks of jobs do. `attempt` is the new one.
     #[must_use]
@@ -127,10 +158,36 @@ impl Move {
         self
     }
 
+    /// The same for the attempt that began with a signal; only tasks of jobs keep it.
+    #[must_use]
+    pub fn with_end_of(self, signal: &TaskSignal, now: u64) -> Self {
+        match signal.job_id {
+            Some(_) => self.with_end(signal.attempt.saturating_add(1), now),
+            None => self,
+        }
+    }
+
     fn changed(&self, name: &str) -> String {
         let value = self.changes.iter().find(|(field, _)| field == name).and_then(|(_, value)| value.as_deref());
         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
     }
+}
+
+/// The signal of a pending task, to be published to [`TaskNames::queue`](crate::names::TaskNames::queue).
+pub fn signal_of(record: &TaskRecord, now: u64) -> TaskSignal {
+    let mut signal = TaskSignal::new(&record.task_id, record.attempt, record.created_at);
+    signal.ts = now;
+    signal.id = format!("{}.{}", record.task_id, record.attempt);
+    signal.retry_count = record.retry_count;
+    signal.max_retries = record.max_retries;
+    signal.step_timeout = record.step_timeout_ms.map(|step| Duration::from_millis(step).as_secs_f64());
+    signal.deadline = record.deadline;
+    signal.key.clone_from(&record.key);
+    signal.reply_to.clone_from(&record.reply_to);
+    signal.job_id.clone_from(&record.job_id);
+    signal.attempt_trace.clone_from(&record.attempt_trace);
+    signal.params = record.params.clone().filter(|params| params.get().len() <= INLINE_LIMIT);
+    signal
 }
 
 /// The outcome of a task that has ended, to be published to [`TaskNames::terminal`](crate::names::TaskNames::terminal);
@@ -144,7 +201,6 @@ pub fn outcome_of(record: &TaskRecord) -> Option<TaskOutcome> {
     };
     let ended_at = record.finished_at.unwrap_or_default();
     let mut outcome = TaskOutcome::new(&record.task_id, &record.task_type, state, record.attempt);
-    outcome.v = TaskOutcome::VERSION;
     outcome.ts = ended_at;
     outcome.id = format!("{}.{}", record.task_id, record.attempt);
     outcome.retry_count = record.retry_count;

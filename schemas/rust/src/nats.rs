@@ -1,5 +1,8 @@
 //! The binding of an envelope to a NATS message: the payload is the body, all else is headers.
 
+use blake2::digest::consts::U6;
+use blake2::{Blake2s, Digest};
+
 use crate::envelope::{names_itself, usable_trace};
 use crate::ids::Ulid;
 use crate::schema::base::Envelope;
@@ -82,4 +85,11 @@ pub fn decode<'a>(
         Some(trace) => envelope.with_traceparent(trace),
         None => envelope,
     }
+}
+
+/// The durable consumer that is a group's subscription to a pattern: `{group}-` and 12 hexadecimal digits, BLAKE2s of the
+/// pattern with a digest of 6 bytes.
+pub fn durable_name(group: &str, pattern: &str) -> String {
+    let digest = Blake2s::<U6>::digest(pattern);
+    digest.iter().fold(format!("{group}-"), |name, byte| format!("{name}{byte:02x}"))
 }
