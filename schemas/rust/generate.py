@@ -178,7 +178,11 @@ def _struct(room: Room, title: str, schema: Mapping[str, Any], description: str)
         "#[derive(Debug, Clone, PartialEq)]",
         "#[non_exhaustive]",
         f"pub struct {title} {{",
-        *(line for one in fields for line in (*_doc(_about(one), "    "), f"    pub {one.identifier}: {one.shown_type},")),
+        *(
+            line
+            for one in fields
+            for line in (*_doc(_about(one), "    "), f"    pub {one.identifier}: {one.shown_type},")
+        ),
         "}",
         "",
         *_builders(title, fields),
@@ -230,7 +234,7 @@ def _builders(title: str, fields: list[Field]) -> list[str]:
         value = filled.get(one.name) or (
             one.converted if one in given else "None" if one.default is None else one.default
         )
-        lines.append(f"            {one.identifier}," if value == one.identifier else f"            {one.identifier}: {value},")
+        lines.append(f"            {one.identifier}{'' if value == one.identifier else f': {value}'},")
     lines += ["        }", "    }"]
     for one in later:
         value = f"Some({one.converted})" if one.is_optional else one.converted
@@ -257,7 +261,8 @@ def _record(title: str, name: str, fields: list[Field]) -> Iterator[str]:
     for one in fields:
         how = _read(one).replace("free(", "optional(", 1)
         yield f"            {one.identifier}: held.{how}?,"
-    yield from ("        })", "    }", "", "    fn to_fields(&self) -> Fields {", "        let mut fields = Fields::new();")
+    yield from ("        })", "    }", "")
+    yield from ("    fn to_fields(&self) -> Fields {", "        let mut fields = Fields::new();")
     for one in fields:
         if one.is_optional:
             yield f"        if let Some(value) = &self.{one.identifier} {{"
@@ -310,7 +315,8 @@ def _type(room: Room, owner: str, name: str, schema: Mapping[str, Any]) -> str:
         case "boolean":
             return "bool"
         case "array":
-            return f"Vec<{_type(room, owner, name.removesuffix('s'), {'description': schema['description'], **schema['items']})}>"
+            items = {"description": schema["description"], **schema["items"]}
+            return f"Vec<{_type(room, owner, name.removesuffix('s'), items)}>"
         case "object" if "properties" in schema:
             nested = owner + _camel(name)
             _struct(room, nested, schema, schema["description"])

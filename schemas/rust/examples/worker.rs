@@ -1,5 +1,4 @@
-//! A worker for one type of tasks, beside those of gbe: it claims, heartbeats, completes, and writes nothing once it has
-//! lost a task. Each runs one task of each priority at a time. `docs/languages-rust.md` walks through it.
+//! A worker for one type of tasks, beside those of gbe. `docs/languages-rust.md` walks through it.
 
 #[allow(dead_code)] // each example needs a part of it
 mod engine;
@@ -193,9 +192,8 @@ impl Worker {
     /// The end of an attempt; whether the task was still ours to write.
     async fn write(&self, attempt: &Attempt, change: Move) -> Result<bool> {
         let is_written = self.engine.apply(&attempt.keys, change.with_end_of(&attempt.signal, now_ms())).await?;
-        if !is_written {
-            println!("{}: late write refused, it is no longer ours", attempt.signal.task_id);
-        }
+        let word = if is_written { "written" } else { "late write refused, it is no longer ours" };
+        println!("{}: {word}", attempt.signal.task_id);
         Ok(is_written)
     }
 }

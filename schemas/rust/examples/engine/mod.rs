@@ -1,5 +1,8 @@
 //! An engine behind the few operations that the examples need, by the rules of `schemas/README.md`.
 
+// a program has a few of them, and each only once
+#![allow(clippy::large_enum_variant)]
+
 pub mod nats;
 pub mod redis;
 
