@@ -1,0 +1,260 @@
+//! The transitions of a task as writes: what its record must still be, and what becomes of it.
+//!
+//! The `attempt` among what is expected is the fence: a worker that was presumed dead carries an old one and cannot
+//! overwrite its successor. Moments are unix milliseconds.
+
+use std::time::Duration;
+
+use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState};
+
+/// How long a signal may go unanswered before the sweeper looks whether it still exists, in milliseconds.
+pub const SIGNAL_PATIENCE_MS: u64 = 5_000;
+
+/// How long whoever ends a task may take to publish its outcome before the sweeper does, in milliseconds.
+pub const ANNOUNCE_PATIENCE_MS: u64 = 5_000;
+
+/// An error is cut to this many characters.
+pub const MAX_ERROR_CHARACTERS: usize = 4_000;
+
+/// Parameters up to so many bytes travel with the signal; larger ones are looked up in the record.
+pub const INLINE_LIMIT: usize = 16 * 1024;
+
+const KEPT_ATTEMPTS: u64 = 32;
+const HISTORY_ERROR_CHARACTERS: usize = 200;
+
+/// Fields in their order; `None` stands for one that is not there, or is to be removed.
+pub type Changes = Vec<(String, Option<Vec<u8>>)>;
+
+/// One transition, to be applied in one conditional write: see [`StateWrite`](crate::state::StateWrite).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Move {
+    /// What the record must have; otherwise nothing is written, and the task is somebody else's.
+    pub expected: Changes,
+    /// What it has afterwards.
+    pub changes: Changes,
+    /// How long the record lives from now on, if that changes.
+    pub ttl: Option<Duration>,
+}
+
+/// A worker takes a pending task and starts it, in one write. It writes down the budget that counts.
+///
+/// `attempt` is that of the signal; the task's is one more from now on, and later moves carry that one. `trace` is the
+/// trace context of this attempt, if it is the first that has one.
+pub fn claim(attempt: u64, worker: &str, now: u64, timeout_at: u64, max_retries: u64, trace: Option<&str>) -> Move {
+    let mut changes = vec![
+        text("state", TaskState::Running.as_str()),
+        number("attempt", attempt.saturating_add(1)),
+        text("worker", worker),
+        number("updated_at", now),
+        number("started_at", now),
+        number("timeout_at", timeout_at),
+        number("max_retries", max_retries),
+    ];
+    changes.extend(trace.map(|trace| text("attempt_trace", trace)));
+    Move { expected: at(TaskState::Pending, attempt), changes, ttl: None }
+}
+
+/// The same for a signal as it was received, with `traceparent` of the message: a budget of its own counts before
+/// `max_retries` of the type, and a task of a job also writes down that an attempt begins.
+pub fn claim_of(
+    signal: &TaskSignal,
+    worker: &str,
+    now: u64,
+    timeout_at: u64,
+    max_retries: u64,
+    traceparent: Option<&str>,
+) -> Move {
+    let budget = signal.max_retries.unwrap_or(max_retries);
+    let change = claim(signal.attempt, worker, now, timeout_at, budget, None);
+    match signal.job_id {
+        Some(_) => change.with_start(signal.attempt.saturating_add(1), now, worker, traceparent),
+        None => change,
+    }
+}
+
+/// The worker lives, and holds the task until `timeout_at`: the heartbeat.
+pub fn renew(attempt: u64, now: u64, timeout_at: u64) -> Move {
+    let changes = vec![number("timeout_at", timeout_at), number("updated_at", now)];
+    Move { expected: held(attempt), changes, ttl: None }
+}
+
+/// The task is done. `result` is JSON; `retention` is how long the record is kept.
+///
+/// `announce_at` is when the sweeper is to publish the outcome, unless somebody has ([`announced`]); `None` if the
+/// task's signal is held until then, and so would come back.
+pub fn complete(attempt: u64, now: u64, result: Option<&[u8]>, retention: Duration, announce_at: Option<u64>) -> Move {
+    let mut changes = ended(TaskState::Completed, now, announce_at);
+    changes.push(removed("error"));
+    changes.extend(result.map(|result| ("result".to_owned(), Some(result.to_vec()))));
+    Move { expected: held(attempt), changes, ttl: Some(retention) }
+}
+
+/// The task has failed for good; `announce_at` as for [`complete`].
+pub fn fail(
+    attempt: u64,
+    now: u64,
+    retry_count: u64,
+    error: &str,
+    retention: Duration,
+    announce_at: Option<u64>,
+) -> Move {
+    let mut changes = ended(TaskState::Failed, now, announce_at);
+    changes.extend(failure(error, retry_count));
+    Move { expected: held(attempt), changes, ttl: Some(retention) }
+}
+
+/// The attempt has failed, and another one follows not before `run_at`. `retry_count` counts this failure.
+pub fn retry(attempt: u64, now: u64, run_at: u64, retry_count: u64, error: &str) -> Move {
+    let mut changes = waiting(now, run_at);
+    changes.extend(failure(error, retry_count));
+    Move { expected: held(attempt), changes, ttl: None }
+}
+
+/// The worker stops: the task goes on elsewhere, and nothing is counted.
+pub fn hand_back(attempt: u64, now: u64) -> Move {
+    Move { expected: held(attempt), changes: waiting(now, now), ttl: None }
+}
+
+/// The outcome of a task that has ended is published: nobody needs to look at it any more. `announce_at` is as it was
+/// when it ended.
+pub fn announced(state: TaskState, attempt: u64, announce_at: u64) -> Move {
+    let mut expected = at(state, attempt);
+    expected.push(number("timeout_at", announce_at));
+    Move { expected, changes: vec![removed("timeout_at")], ttl: None }
+}
+
+/// A task that has ended, of which nobody is about to tell: the sweeper is to publish the outcome at `announce_at`. For
+/// whoever gets a signal again whose task has ended; `None` if there is nothing to be done.
+pub fn announce_later(record: &TaskRecord, announce_at: u64) -> Option<Move> {
+    if outcome_of(record).is_none() || record.timeout_at.is_some() {
+        return None;
+    }
+    let mut expected = at(record.state, record.attempt);
+    expected.push(removed("timeout_at"));
+    Some(Move { expected, changes: vec![number("timeout_at", announce_at)], ttl: None })
+}
+
+impl Move {
+    /// A claim that also writes down that an attempt begins, as tasks of jobs do. `attempt` is the new one.
+    #[must_use]
+    pub fn with_start(mut self, attempt: u64, now: u64, worker: &str, traceparent: Option<&str>) -> Self {
+        let name = format!("attempt_{}_started", attempt % KEPT_ATTEMPTS);
+        let line = format!("{attempt} {now} {worker} {}", traceparent.unwrap_or("-"));
+        self.changes.push((name, Some(line.into_bytes())));
+        self
+    }
+
+    /// A move that also writes down how an attempt ends, as tasks of jobs do.
+    #[must_use]
+    pub fn with_end(mut self, attempt: u64, now: u64) -> Self {
+        let error = self.changed("error").chars().take(HISTORY_ERROR_CHARACTERS).collect::<String>();
+        let word = match self.changed("state") {
+            word if word != TaskState::Pending.as_str() => word,
+            _ if error.is_empty() => "returned".to_owned(),
+            _ => "retried".to_owned(),
+        };
+        let name = format!("attempt_{}_ended", attempt % KEPT_ATTEMPTS);
+        self.changes.push((name, Some(format!("{attempt} {now} {word} {error}").into_bytes())));
+        self
+    }
+
+    /// The same for the attempt that began with a signal; only tasks of jobs keep it.
+    #[must_use]
+    pub fn with_end_of(self, signal: &TaskSignal, now: u64) -> Self {
+        match signal.job_id {
+            Some(_) => self.with_end(signal.attempt.saturating_add(1), now),
+            None => self,
+        }
+    }
+
+    fn changed(&self, name: &str) -> String {
+        let value = self.changes.iter().find(|(field, _)| field == name).and_then(|(_, value)| value.as_deref());
+        String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+    }
+}
+
+/// The signal of a pending task, to be published to [`TaskNames::queue`](crate::names::TaskNames::queue).
+pub fn signal_of(record: &TaskRecord, now: u64) -> TaskSignal {
+    let mut signal = TaskSignal::new(&record.task_id, record.attempt, record.created_at);
+    signal.ts = now;
+    signal.id = format!("{}.{}", record.task_id, record.attempt);
+    signal.retry_count = record.retry_count;
+    signal.max_retries = record.max_retries;
+    signal.step_timeout = record.step_timeout_ms.map(|step| Duration::from_millis(step).as_secs_f64());
+    signal.deadline = record.deadline;
+    signal.key.clone_from(&record.key);
+    signal.reply_to.clone_from(&record.reply_to);
+    signal.job_id.clone_from(&record.job_id);
+    signal.attempt_trace.clone_from(&record.attempt_trace);
+    signal.params = record.params.clone().filter(|params| params.get().len() <= INLINE_LIMIT);
+    signal
+}
+
+/// The outcome of a task that has ended, to be published to [`TaskNames::terminal`](crate::names::TaskNames::terminal);
+/// the same, whoever asks and how often. `None` for one that has not.
+pub fn outcome_of(record: &TaskRecord) -> Option<TaskOutcome> {
+    let state = match record.state {
+        TaskState::Completed => TaskOutcomeState::Completed,
+        TaskState::Failed => TaskOutcomeState::Failed,
+        TaskState::Cancelled => TaskOutcomeState::Cancelled,
+        _ => return None,
+    };
+    let ended_at = record.finished_at.unwrap_or_default();
+    let mut outcome = TaskOutcome::new(&record.task_id, &record.task_type, state, record.attempt);
+    outcome.ts = ended_at;
+    outcome.id = format!("{}.{}", record.task_id, record.attempt);
+    outcome.retry_count = record.retry_count;
+    outcome.error.clone_from(&record.error);
+    outcome.worker.clone_from(&record.worker);
+    outcome.run_ms = record.started_at.map(|started| ended_at.saturating_sub(started));
+    outcome.job_id.clone_from(&record.job_id);
+    Some(outcome)
+}
+
+fn at(state: TaskState, attempt: u64) -> Changes {
+    vec![text("state", state.as_str()), number("attempt", attempt)]
+}
+
+fn held(attempt: u64) -> Changes {
+    at(TaskState::Running, attempt)
+}
+
+fn waiting(now: u64, run_at: u64) -> Changes {
+    vec![
+        text("state", TaskState::Pending.as_str()),
+        removed("worker"),
+        number("updated_at", now),
+        number("run_at", run_at),
+        number("signalled_at", now),
+        number("timeout_at", now.max(run_at).saturating_add(SIGNAL_PATIENCE_MS)),
+        removed("current_step"),
+        removed("step_count"),
+        removed("note"),
+    ]
+}
+
+fn ended(state: TaskState, now: u64, announce_at: Option<u64>) -> Changes {
+    vec![
+        text("state", state.as_str()),
+        number("updated_at", now),
+        number("finished_at", now),
+        announce_at.map_or_else(|| removed("timeout_at"), |moment| number("timeout_at", moment)),
+    ]
+}
+
+fn failure(error: &str, retry_count: u64) -> Changes {
+    let error: String = error.chars().take(MAX_ERROR_CHARACTERS).collect();
+    vec![text("error", &error), number("retry_count", retry_count)]
+}
+
+fn text(name: &str, value: &str) -> (String, Option<Vec<u8>>) {
+    (name.to_owned(), Some(value.as_bytes().to_vec()))
+}
+
+fn number(name: &str, value: u64) -> (String, Option<Vec<u8>>) {
+    text(name, &value.to_string())
+}
+
+fn removed(name: &str) -> (String, Option<Vec<u8>>) {
+    (name.to_owned(), None)
+}
