@@ -243,7 +243,7 @@ class SharedServers:
         return self._servers[back_end]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # so that they end before the engines, which are of the session
 def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
     with ExitStack() as stack:
         yield SharedServers(stack, tmp_path_factory.mktemp("files"))

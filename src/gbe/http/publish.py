@@ -50,7 +50,7 @@ class Publishing:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._templating = Templating(services.notify)
-        self._ignored = IgnoredOptions()
+        self._ignored = IgnoredOptions(metrics.calls_failed.inc)
 
     async def to_topic(
         self, scope: Scope, receive: Receive, send: Send, topic: str, sequence_id: str | None = None

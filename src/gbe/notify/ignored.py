@@ -24,16 +24,21 @@ class IgnoredOptions:
     """Tells the operator of each such option once in a while.
 
     Args:
+        on_call: called for each phone call that is not made.
         clock: seconds that only grow.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, on_call: Callable[[], object] = lambda: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._on_call, self._clock = on_call, clock
         self._told_at: dict[Option, float] = {}
 
     def look(self, parameters: Parameters, topic: str) -> None:
         """A message was accepted with these options; ``topic`` is as it may be logged."""
         get = parameters.getter()
+        if get(options.CALL):
+            self._on_call()
         for option, text in _WITHOUT.items():
             if get(option):
                 self._tell(option, text, topic)
