@@ -39,7 +39,7 @@ from gbe.transport.redis.transport import RedisTransport
 
 _numbers = itertools.count(1)
 
-QUICK = WorkerConfig(concurrency=20, lease=1.0, renew_every=0.2, grace=5.0, signal_timeout=2.0, progress_every=0.02)
+QUICK = WorkerConfig(concurrency=20, lease=2.0, renew_every=0.2, grace=5.0, signal_timeout=2.0, progress_every=0.02)
 QUICK_SWEEPER = SweeperConfig(interval=0.1, term=1.0)
 
 

@@ -44,7 +44,7 @@ class GbeProcess:
         }
         if quick:
             environment |= {
-                "GBE_WORKER_LEASE": "1s",
+                "GBE_WORKER_LEASE": "2s",
                 "GBE_WORKER_RENEW_EVERY": "250ms",
                 "GBE_WORKER_SIGNAL_TIMEOUT": "1s",
                 "GBE_SWEEPER_INTERVAL": "100ms",

@@ -17,6 +17,7 @@ async def work(number: int, seconds: float = 0.01) -> int:
 
 @app.task("where", max_retries=50, backoff="none")
 async def where(seconds: float = 0.0) -> int:
-    """Say which process ran it."""
+    """Say which process ran it; its output tells when it begins."""
+    print(f"where runs in {os.getpid()}", flush=True)  # noqa: T201
     await asyncio.sleep(seconds)
     return os.getpid()

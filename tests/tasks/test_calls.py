@@ -20,7 +20,7 @@ from gbe.tasks.context import TaskContext
 from gbe.tasks.registry import TypeRegistry
 
 SHOUT = "import sys, json; print(json.dumps({'said': sys.argv[1].upper(), 'given': json.load(sys.stdin)}))"
-LOCAL = WorkerConfig(concurrency=5, lease=1.0, renew_every=0.2, allow_internal_http=True)
+LOCAL = WorkerConfig(concurrency=5, lease=2.0, renew_every=0.2, allow_internal_http=True)
 
 
 class ConfiguredApp(App):

@@ -330,7 +330,7 @@ async def test_a_higher_priority_goes_first(deployment: Deployment, app: App) ->
             began.set()
             await gate.wait()
 
-    one = type(QUICK)(concurrency=1, lease=1.0, renew_every=0.2, signal_timeout=30.0)
+    one = type(QUICK)(concurrency=1, lease=2.0, renew_every=0.2, signal_timeout=30.0)
     async with deployment.working(app, one) as worker:
         tasks = [await app.submit("job", name="first")]
         await asyncio.wait_for(began.wait(), 30)

@@ -33,7 +33,7 @@ async def test_what_is_refused_too_often_is_dead_lettered(transport: Transport, 
 async def test_what_nobody_answers_is_dead_lettered(transport: Transport, subject: str, ns: str) -> None:
     """Silence counts as the naks do: after ``max_deliver`` deliveries the message is given up."""
     message_id = await transport.publish(subject, b"x")
-    options = ConsumeOptions(start=EARLIEST, max_deliver=2, ack_timeout=0.4)
+    options = ConsumeOptions(start=EARLIEST, max_deliver=2, ack_timeout=2.0)
     async with transport.consume(subject, "g", options) as deliveries:
         assert [(await first(aiter(deliveries))).attempt for _ in range(2)] == [1, 2]
         (letter,) = await letters(transport, f"{ns}._deadletter.a", 1)
@@ -46,7 +46,7 @@ async def test_what_a_vanished_member_left_is_dead_lettered_by_another(
 ) -> None:
     """A member that died with the last permitted delivery in hand does not keep the message from its end."""
     message_id = await transport.publish(subject, b"x")
-    options = ConsumeOptions(start=EARLIEST, max_deliver=1, ack_timeout=0.5)
+    options = ConsumeOptions(start=EARLIEST, max_deliver=1, ack_timeout=1.5)
     silent = await open_transport()
     async with silent.consume(subject, "g", options) as deliveries:
         await first(aiter(deliveries))
@@ -114,12 +114,12 @@ async def test_an_exhausted_message_waits_until_its_letter_can_be_stored(
     subject = f"{ns}.a.x"
     await transport.ensure_stream(StreamConfig(name=f"{ns}-a", subjects=(f"{ns}.a.>",)))
     message_id = await transport.publish(subject, b"x")
-    options = ConsumeOptions(start=EARLIEST, max_deliver=1, ack_timeout=0.3)
+    options = ConsumeOptions(start=EARLIEST, max_deliver=1, ack_timeout=1.5)
     async with transport.consume(subject, "g", options) as deliveries:
         source = aiter(deliveries)
         await first(source)
         more = asyncio.ensure_future(anext(source))
-        await asyncio.wait([more], timeout=1.0)
+        await asyncio.wait([more], timeout=3.0)
         assert not more.done()
         await transport.ensure_stream(StreamConfig(name=f"{ns}-dead", subjects=(f"{ns}._deadletter.*",)))
         (letter,) = await letters(transport, f"{ns}._deadletter.a", 1)

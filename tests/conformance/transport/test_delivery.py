@@ -90,10 +90,13 @@ async def test_an_unanswered_message_comes_back_after_the_ack_timeout(transport:
     async with transport.consume(subject, "g", options) as deliveries:
         asked = time.monotonic()
         await first(aiter(deliveries))
-        for attempt in (2, 3):
+        before = 1
+        for _ in range(2):
             again = await first(aiter(deliveries))
-            assert (again.envelope.id, again.attempt) == (message_id, attempt)
-        assert time.monotonic() - asked >= 1.6
+            assert again.envelope.id == message_id
+            assert again.attempt > before  # by one, unless this process did not run for an ack timeout
+            before = again.attempt
+        assert time.monotonic() - asked >= 0.8 * (before - 1)
         await again.ack()
         await settled(transport, subject, "g")
 
@@ -109,7 +112,8 @@ async def test_an_unanswered_message_goes_to_another_member_when_its_holder_is_g
         await first(aiter(deliveries))
     async with transport.consume(subject, "g", options) as deliveries:
         again = await first(aiter(deliveries))
-        assert (again.envelope.id, again.attempt) == (message_id, 2)
+        assert again.envelope.id == message_id
+        assert again.attempt >= 2
         await again.ack()
 
 
@@ -122,11 +126,11 @@ async def test_work_in_progress_keeps_its_message(
     async def handler(delivery: Delivery) -> None:
         seen.append((delivery.envelope.payload, delivery.attempt))
         started = time.monotonic()
-        while delivery.envelope.payload == b"long" and time.monotonic() - started < 3.5:
+        while delivery.envelope.payload == b"long" and time.monotonic() - started < 6.0:
             await delivery.in_progress()
             await asyncio.sleep(0.1)
 
-    options = ConsumeOptions(start=EARLIEST, ack_timeout=1.5)
+    options = ConsumeOptions(start=EARLIEST, ack_timeout=4.0)
     other = await open_transport()
     async with working(transport, subject, "g", handler, options), working(other, subject, "g", handler, options):
         await transport.publish(subject, b"long")
@@ -176,7 +180,7 @@ async def test_a_late_acknowledgement_still_counts(transport: Transport, subject
         again = await first(source)
         await late.ack()
         await settled(transport, subject, "g")
-        assert again.attempt == 2
+        assert again.attempt >= 2
 
 
 # -- the handler's helper
