@@ -174,8 +174,8 @@ _TEMPLATE_PIECES = st.one_of(
     _words(
         "{{", "}}", "{{-", "-}}", "{{/*", "*/}}", ".", ".a", ".a.b", "$", "$x", ":=", "=", "|", "(", ")", ",", " ",
         '"x"', "`y`", "'z'", "if", "else", "end", "range", "with", "break", "continue", "define", "template", "block",
-        "call", "nil", "true", "0", "-1", "1e300", "9223372036854775807", "9223372036854775808", "0x1p-2", "'\\u00e9'", "é",
-        "until 9000", "repeat 9999", '"%999d"', "printf", "x" * 500,
+        "call", "nil", "true", "0", "-1", "1e300", "9223372036854775807", "9223372036854775808", "0x1p-2", "'\\u00e9'",
+        "é", "until 9000", "repeat 9999", '"%999d"', "printf", "x" * 500,
     ),
     st.sampled_from(sorted(FUNCTIONS)),
 )  # fmt: skip
