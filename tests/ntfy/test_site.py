@@ -119,7 +119,9 @@ METRICS = [
 def test_metrics_have_the_names_of_the_table(memory_server: Server, topic: str) -> None:
     """Those of what is not done here (calls, Firebase) stand at 0, for dashboards that ask for them."""
     memory_server.publish(topic, "x")
+    refused(memory_server.post(f"/{topic}?priority=9", "x"), 40007)
     text = memory_server.get("/metrics").text
     sampled = {line.partition("{")[0].partition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
     assert [name for name in METRICS if name not in sampled] == []
     assert 'ntfy_http_requests_total{http_code="200",http_method="POST",ntfy_code="20000"}' in text
+    assert 'ntfy_http_requests_total{http_code="400",http_method="POST",ntfy_code="40007"}' in text
