@@ -460,6 +460,12 @@ KEYS: Final[tuple[Key, ...]] = (
             "web_push_check_interval": ("duration", "Time between two looks for browsers to be told."),
             "disallowed_topics": ("list", "Topic names that are refused beside the reserved ones."),
             "global_topic_limit": ("integer", "Topics that subscribers of one process may follow at a time."),
+            "replay_limit": ("size", "What a replay brings of each topic, the newest of it; 0 brings everything."),
+            "web_root": ("text", "Where web pages begin: `/`, `home` (`/app`), another path, or `disable` for none."),
+            "refuse_calls": (
+                "boolean",
+                "Whether a message that asks for a phone call is refused; otherwise it goes out without the call.",
+            ),
             "subscriber_queue_bytes": ("size", "What may wait for a slow reader before its stream is closed."),
             "subscriber_queue_messages": ("integer", "The same in messages."),
             "visitor_request_limit_burst": ("integer", "Requests that a visitor may make at once."),

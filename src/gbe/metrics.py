@@ -38,6 +38,10 @@ publish_failures: Final = _count("ntfy_messages_published_failure", "Publish req
 unified_push_published: Final = _count("ntfy_unifiedpush_published_success", "UnifiedPush messages published")
 matrix_published: Final = _count("ntfy_matrix_published_success", "Messages that the Matrix gateway published")
 matrix_failures: Final = _count("ntfy_matrix_published_failure", "Requests to the Matrix gateway that failed")
+calls_failed: Final = _count("ntfy_calls_made_failure", "Phone calls that messages asked for: none is made here")
+_count("ntfy_calls_made_success", "Phone calls made: none, ever")
+_count("ntfy_firebase_published_success", "Messages forwarded to Firebase: none, ever")
+_count("ntfy_firebase_published_failure", "Messages that Firebase did not take: none, as none are forwarded")
 publish_milliseconds: Final = Gauge(
     "ntfy_message_publish_duration_ms", "How long the last publish took", multiprocess_mode="livemostrecent"
 )

@@ -140,7 +140,7 @@ OPTIONS: Final[tuple[NtfyOption, ...]] = (
     NtfyOption("smtp-server-listen"),
     NtfyOption("smtp-server-domain"),
     NtfyOption("smtp-server-addr-prefix"),
-    NtfyOption("web-root", ignored="there is no web app yet"),
+    NtfyOption("web-root"),
     NtfyOption("enable-login"),
     NtfyOption("enable-signup"),
     NtfyOption("enable-reservations"),

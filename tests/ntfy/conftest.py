@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import pytest
 from tests.engines import NatsProcess
-from tests.ntfy.server import PATIENCE, Loop, Server, unique
+from tests.ntfy.access.accounts import CONFIG
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Loop, Server, unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
+from gbe.notify.config import NotifyConfig
 from gbe.objects.config import ObjectsConfig
 from gbe.objects.store import ObjectStore
 from gbe.redis.config import RedisConfig
@@ -23,6 +25,8 @@ from gbe.transport.memory import MemoryTransport
 from gbe.transport.memory_engine import MemoryEngine
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.open import open_nats, open_redis
+
+BASE_URL = "https://push.example.net"
 
 StartServer = Callable[..., Server]
 OpenStore = Callable[[], Awaitable[StateStore]]
@@ -207,3 +211,58 @@ def _opens_redis_store(url: str) -> OpenStore:
         return await state.open_redis(RedisConfig(url=url, request_timeout=10.0))
 
     return open_one
+
+
+class SharedServers:
+    """A server with users and attachments for each back end, started when the first test wants it."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack, self._folder = stack, folder
+        self._servers: dict[str, Server] = {}
+
+    def get(
+        self, back_end: str, loop: Loop, client: httpx.Client, open_transport: OpenTransport, open_store: OpenStore
+    ) -> Server:
+        """Started, with an address of its own as its base URL."""
+        if back_end not in self._servers:
+
+            async def open_folder() -> ObjectStore:
+                return await ObjectStore.open(ObjectsConfig(url=str(self._folder / back_end)))
+
+            server = Server(
+                loop,
+                client,
+                open_transport,
+                namespace=unique("c"),
+                notify=NotifyConfig(base_url=BASE_URL, keepalive_interval=KEEPALIVE, behind_proxy=True),
+                access=CONFIG,
+                open_store=open_store,
+                open_objects=open_folder,
+            )
+            self._servers[back_end] = self._stack.enter_context(server)
+        return self._servers[back_end]
+
+
+@pytest.fixture(scope="module")  # so that they end before the engines, which are of the session
+def shared_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServers]:
+    with ExitStack() as stack:
+        yield SharedServers(stack, tmp_path_factory.mktemp("files"))
+
+
+@pytest.fixture
+def closed(
+    back_end: str,
+    shared_servers: SharedServers,
+    loop: Loop,
+    http_client: httpx.Client,
+    open_transport: OpenTransport,
+    open_store: OpenStore,
+) -> Server:
+    """A server that lets nobody in without a user; ``anna`` may use topics that begin with ``ops-``."""
+    return shared_servers.get(back_end, loop, http_client, open_transport, open_store)
+
+
+@pytest.fixture
+def ops() -> str:
+    """A topic of ``anna``'s that no other test has."""
+    return unique("ops-")

@@ -8,8 +8,6 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
-from urllib.parse import quote
 
 import psutil
 import pytest
@@ -345,6 +343,13 @@ class TestMalformed:
         eventually(lambda: len(server.application.streams) == 0, "the stream ends when its client is gone")
         assert len(server.poll(topic)) == 1
 
+    def test_an_upgrade_on_a_connection_that_is_to_close_is_answered(self, server: Server, topic: str) -> None:
+        """Two ``Connection`` headers: the request was once thrown away, and its client waited for ever."""
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws", "Connection: close"))
+            refused(raw.answer(), 40016)
+            assert raw.is_closed()
+
     def test_an_upgrade_to_something_else_is_an_ordinary_request(self, server: Server, topic: str) -> None:
         """``curl --http2`` asks for h2c on its first request."""
         head = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__")
@@ -612,81 +617,8 @@ def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-OPTION_NAMES = [
-    "title", "priority", "tags", "delay", "click", "icon", "actions", "attach", "filename", "markdown", "cache",
-    "firebase", "up", "sid", "template", "email", "x-poll-id", "call", "message", "content-type", "content-encoding",
-    "traceparent", "authorization", "x-forwarded-for", "range", "if-none-match", "cookie", "accept-encoding", "te",
-]  # fmt: skip
-VALUES = st.one_of(
-    st.binary(max_size=60),
-    st.sampled_from([b"1", b"yes", b"no", b"=?utf-8?q?=00=ff?=", b"view, a, b", b"[{}]", b"http://", b"30m", b"u=1,i"]),
-    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
-)
-ACCEPTED = (200, 400, 404, 405, 408, 411, 413, 414, 429, 431, 501)
-
-
 class TestAnything:
-    """Never a 5xx, never silence."""
-
-    @given(
-        headers=st.lists(st.tuples(st.sampled_from(OPTION_NAMES), VALUES), max_size=6),
-        query=st.lists(st.tuples(st.sampled_from(OPTION_NAMES), VALUES), max_size=6),
-        body=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda t: t.encode("utf-8", "replace"))),
-        path=st.sampled_from(["/fuzz", "/fuzz/seq", "/", "/fuzz?up=1"]),
-    )
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_publish(
-        self,
-        memory_server: Server,
-        headers: list[tuple[str, bytes]],
-        query: list[tuple[str, bytes]],
-        body: bytes,
-        path: str,
-    ) -> None:
-        encoded = "&".join(f"{name}={quote(value)}" for name, value in query)
-        target = path + ("&" if "?" in path else "?") + encoded
-        lines = [name.encode() + b": " + value.replace(b"\r", b"").replace(b"\n", b"") for name, value in headers]
-        answer = memory_server.exchange(
-            request(*lines, f"Content-Length: {len(body)}", "Connection: close", body=body, path=target)
-        )
-        assert answer.status in ACCEPTED, answer
-        json.loads(answer.body.decode())
-
-    @given(
-        document=st.recursive(
-            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
-            lambda inner: st.one_of(
-                st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
-            ),
-            max_leaves=8,
-        ),
-        key=st.sampled_from(["title", "tags", "actions", "priority", "markdown", "delay", "cache", "topic", "message"]),
-    )
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_publish_as_json(self, memory_server: Server, document: Any, key: str) -> None:
-        body = json.dumps({"topic": "fuzz", key: document}).encode()
-        answer = memory_server.exchange(
-            request(f"Content-Length: {len(body)}", "Connection: close", body=body, path="/")
-        )
-        assert answer.status in ACCEPTED, answer
-        json.loads(answer.body.decode())
-
-    @given(
-        query=st.lists(
-            st.tuples(
-                st.sampled_from(["since", "poll", "scheduled", "id", "message", "title", "priority", "tags"]), VALUES
-            ),
-            max_size=4,
-        ),
-        form=st.sampled_from(["json", "sse", "raw"]),
-    )
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-    def test_poll(self, memory_server: Server, query: list[tuple[str, bytes]], form: str) -> None:
-        encoded = "&".join(f"{name}={quote(value)}" for name, value in query)
-        answer = memory_server.exchange(
-            request("Connection: close", method="GET", path=f"/fuzzed/{form}?x-poll=1&{encoded}")
-        )
-        assert answer.status in ACCEPTED, answer
+    """Bytes that are no request, and requests in pieces; ``test_fuzz.py`` has requests of every kind."""
 
     @given(data=st.binary(min_size=1, max_size=400), prefix=st.sampled_from([b"", b"GET /t", b"POST /t HTTP/1.1\r\n"]))
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -270,7 +270,6 @@ class TestBody:
             ({"Email": "a@example.net"}, 40001),
             ({"Email": "yes"}, 40001),
             ({"E-Mail": "two@example.net, more@example.net"}, 40050),
-            ({"Call": "+491234"}, 40032),
         ],
     )
     def test_what_this_release_has_switched_off(
@@ -307,7 +306,6 @@ ORDER = [
     ({"Attach": "x"}, 40013),
     ({"Icon": "x"}, 40021),
     ({"Email": "a b"}, 40050),
-    ({"Call": "1"}, 40032),
     ({"Priority": "9"}, 40007),
     ({"Tags": "x" * 513}, 40058),
     ({"Delay": "?"}, 40004),

@@ -98,33 +98,6 @@ def test_statistics_are_of_the_whole_deployment(start_two: StartTwo, topic: str)
     assert one.get("/v1/stats").json()["messages_rate"] > 0
 
 
-def test_metrics_have_the_names_of_ntfy(server: Server, topic: str) -> None:
-    server.publish(topic, "x")
-    server.post(f"/{topic}?up=1", "x")
-    refused(server.post(f"/{topic}?priority=9", "x"), 40007)
-    text = server.get("/metrics").text
-    for name in (
-        "ntfy_messages_published_success",
-        "ntfy_messages_published_failure",
-        "ntfy_messages_cached_total",
-        "ntfy_message_publish_duration_ms",
-        "ntfy_unifiedpush_published_success",
-        "ntfy_matrix_published_success",
-        "ntfy_matrix_published_failure",
-        "ntfy_attachments_total_size",
-        "ntfy_visitors_total",
-        "ntfy_subscribers_total",
-        "ntfy_topics_total",
-    ):
-        assert re.search(rf"^{name} [0-9.e+-]+$", text, re.MULTILINE), name
-    assert re.search(
-        r'^ntfy_http_requests_total\{http_code="200",http_method="POST",ntfy_code="20000"\}', text, re.MULTILINE
-    )
-    assert re.search(
-        r'^ntfy_http_requests_total\{http_code="400",http_method="POST",ntfy_code="40007"\}', text, re.MULTILINE
-    )
-
-
 class TestExchange:
     """Two processes and a store, without a server."""
 

@@ -69,11 +69,22 @@ def test_the_servers_configuration_has_the_permissions_of_the_table() -> None:
         assert set(re.findall(r'"([^"]+)"', text)) == set(documented_permissions()[kind])
 
 
-def test_every_test_that_the_security_page_names_is_there() -> None:
+@pytest.mark.parametrize("page", ["security.md", "ntfy-conformance.md"])
+def test_every_test_that_a_page_names_is_there(page: str) -> None:
     """``file`` or ``file::test``, below ``tests/``."""
-    root = Path(__file__).parents[2]
-    named = re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (root / "docs" / "security.md").read_text())
+    named = re.findall(r"`([\w/]+/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / page).read_text(encoding="utf-8"))
     assert len(named) > 40
     for file, test in named:
-        source = (root / "tests" / file).read_text()
+        source = (ROOT / "tests" / file).read_text(encoding="utf-8")
         assert not test or f"def {test}(" in source, f"{file}::{test}"
+
+
+def test_every_section_and_quirk_is_on_the_page_on_conformance() -> None:
+    """Each of the 26 quirks has one test, named by its number."""
+    page = (ROOT / "docs" / "ntfy-conformance.md").read_text(encoding="utf-8")
+    sections = [f"4.{number}" for number in range(1, 15)] + [f"5.{number}" for number in range(1, 7)]
+    sections += [f"6.{number}" for number in range(1, 6)] + [f"8.{number}" for number in range(1, 5)]
+    for section in ("1", "2", "3.1", "7", "12", "13", *sections):
+        assert f"\n| {section} " in page, section
+    quirks = (ROOT / "tests" / "ntfy" / "test_quirks.py").read_text(encoding="utf-8")
+    assert re.findall(r"^def test_(\d\d)_", quirks, re.MULTILINE) == [f"{number:02}" for number in range(1, 27)]

@@ -8,12 +8,14 @@ import msgspec
 from gbe.http.account_call import SUCCESS, Call, Route, required
 from gbe.http.account_sync import Sync
 from gbe.http.asgi import json_body
-from gbe.http.services import Services
+from gbe.http.services import Services, now_ms
 from gbe.notify.access.access import Access
 from gbe.notify.access.accounts import MAX_SUBSCRIPTIONS
 from gbe.notify.access.permissions import parse_permission
 from gbe.notify.access.users import Settings, Subscription, User
+from gbe.notify.erasing import Erasing
 from gbe.notify.errors import Refusal
+from gbe.notify.parameters import is_true
 from gbe.notify.topics import check_topic, is_topic_name
 
 _MOST_TEXT = 512
@@ -61,6 +63,7 @@ class _Things:
     def __init__(self, services: Services, access: Access) -> None:
         self._services, self._access = services, access
         self._sync = Sync(services)
+        self._erasing = Erasing(services.transport, services.files, services.scheduled, services.namespace)
 
     async def change_settings(self, call: Call) -> bytes:
         """Only what is given changes."""
@@ -130,8 +133,11 @@ class _Things:
         return SUCCESS
 
     async def release(self, call: Call) -> bytes:
-        """Give a topic up. Messages stay until they expire: ``X-Delete-Messages`` is accepted, and does nothing."""
+        """Give a topic up; with ``X-Delete-Messages`` what is in it goes too, before anybody else can have it."""
         user = self._may_reserve(call)
+        self._access.accounts.check_reserved(user.name, call.topic)
+        if is_true(call.header("x-delete-messages")):
+            await self._erasing.erase(call.topic, now_ms())
         await self._access.accounts.release(user.name, call.topic)
         await self._sync.tell(user)
         return SUCCESS

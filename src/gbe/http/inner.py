@@ -8,10 +8,11 @@ from gbe.http.asgi import App, Message
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and body."""
+    """Status, body, and headers with names in lower case."""
 
     status: int
     body: bytes
+    headers: dict[bytes, bytes]
 
 
 async def ask(
@@ -32,6 +33,7 @@ async def ask(
     """
     status = 500
     parts: list[bytes] = []
+    sent: dict[bytes, bytes] = {}
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
@@ -40,6 +42,7 @@ async def ask(
         nonlocal status
         if message["type"] == "http.response.start":
             status = message["status"]
+            sent.update(message["headers"])
         else:
             parts.append(message.get("body", b""))
 
@@ -58,4 +61,4 @@ async def ask(
         "server": ("127.0.0.1", 0),
     }
     await application(scope, receive, send)
-    return Answer(status, b"".join(parts))
+    return Answer(status, b"".join(parts), sent)

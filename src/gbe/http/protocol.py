@@ -131,6 +131,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
             self.send_400_response("")
             return
         lines = [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+        # a new one: behind "Connection: close" the old one would throw everything away, and nobody be answered
+        self.parser = httptools.HttpRequestParser(self)
+        with contextlib.suppress(AttributeError):  # as uvicorn has it
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._received = 0
         self.data_received(b"\r\n".join([method + b" " + self.url + b" HTTP/1.1", *lines, b"", rest]))
 

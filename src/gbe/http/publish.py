@@ -20,6 +20,7 @@ from gbe.notify.email.mailer import Mail
 from gbe.notify.errors import Refusal
 from gbe.notify.files import Files
 from gbe.notify.hub import topic_subject
+from gbe.notify.ignored import IgnoredOptions
 from gbe.notify.json_request import read_json
 from gbe.notify.options import UNIFIED_PUSH
 from gbe.notify.parameters import Parameters
@@ -36,7 +37,7 @@ from gbe.notify.publishing import (
 )
 from gbe.notify.templating import MAX_BODY_BYTES, Templating
 from gbe.notify.text import one_line
-from gbe.notify.topics import check_topic
+from gbe.notify.topics import check_topic, masked
 from gbe.notify.visitors import Visitor
 from gbe.schemas.notify import Attachment, encode
 
@@ -49,6 +50,7 @@ class Publishing:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._templating = Templating(services.notify)
+        self._ignored = IgnoredOptions(metrics.calls_failed.inc)
 
     async def to_topic(
         self, scope: Scope, receive: Receive, send: Send, topic: str, sequence_id: str | None = None
@@ -68,6 +70,7 @@ class Publishing:
             sequence_from_path=sequence_id,
             mailbox=caller_of(scope).mailbox,
         )
+        self._ignored.look(parameters, masked(topic))
         if options.unified_push:
             await self._check_subscriber(topic)
         visitor.take_message(now)
@@ -93,6 +96,7 @@ class Publishing:
         self._admit(scope, visitor, read.topic)
         now = now_ms()
         options = read_options(read.parameters, config=services.notify, now_ms=now, mailbox=caller_of(scope).mailbox)
+        self._ignored.look(read.parameters, masked(read.topic))
         if options.unified_push:
             await self._check_subscriber(read.topic)
         visitor.take_message(now)

@@ -61,13 +61,17 @@ API_PATHS: Final = (
 SITE_PATHS: Final = frozenset({"/v1/health", "/v1/stats", "/metrics"})
 MATRIX_PATH: Final = "/_matrix/push/v1/notify"
 ACCOUNT_PATHS: Final = frozenset(
-    {"/v1/account", "/v1/users", "/v1/users/access", "/v1/config", "/v1/version", "/v1/tiers"}
-)
+    {
+        "/v1/account", "/v1/users", "/v1/users/access", "/v1/config", "/v1/version", "/v1/tiers", "/config.js",
+        "/manifest.webmanifest",
+    }
+)  # fmt: skip
 WEB_PUSH_PATH: Final = "/v1/webpush"
 _PUBLISHING: Final = frozenset({"PUT", "POST"})
 _PUBLISH_WORDS: Final = frozenset({"publish", "send", "trigger"})
 _STREAM_FORMATS: Final = frozenset({"json", "sse", "raw"})
 _CLEAR_WORDS: Final = frozenset({"clear", "read"})
+_HOST: Final = re.compile(r"[-:A-Za-z0-9]{1,200}(?:\.[-:A-Za-z0-9]{1,200}){1,8}")
 _TOPICS: Final = re.compile(r"[-_A-Za-z0-9]{1,64}(?:,[-_A-Za-z0-9]{1,64})*")
 _FILE: Final = re.compile(r"/file/([A-Za-z0-9]{12})(?:\.[A-Za-z0-9]{1,16})?")
 _NOT_FOUND: Final = Match(Route.NOT_FOUND)
@@ -92,7 +96,7 @@ def _find(method: str, path: str) -> Match:
         if method in ("GET", "HEAD"):
             return Match(Route.SITE)
         return Match(Route.PUBLISH_JSON) if method in _PUBLISHING else _NOT_FOUND
-    if path in ACCOUNT_PATHS or path.startswith("/v1/account/") or path == "/config.js":
+    if path in ACCOUNT_PATHS or path.startswith("/v1/account/"):
         return Match(Route.ACCOUNT)
     if path == WEB_PUSH_PATH:
         return Match(Route.WEB_PUSH) if method in ("POST", "DELETE") else _NOT_FOUND
@@ -147,6 +151,8 @@ def _reading(first: str, rest: list[str]) -> Match:
                 return Match(Route.WEBSOCKET, first)
             if word == "auth":
                 return Match(Route.MAY_READ, first)
+        case [topic] if _HOST.fullmatch(first) and is_topic_name(topic):
+            return Match(Route.TOPIC_PAGE, topic)  # a topic of another server, in the web app
         case [sequence_id, word] if word in _CLEAR_WORDS:
             return _sequence(Route.CLEAR, first, [sequence_id])
         case [sequence_id, "delete"]:

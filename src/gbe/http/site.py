@@ -16,9 +16,14 @@ from gbe.errors import StateError, TransportError
 from gbe.http.asgi import UNAVAILABLE, App, json_body
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import error_body
+from gbe.notify.errors import Refusal
+from gbe.notify.options import UNIFIED_PUSH
+from gbe.notify.parameters import Parameters
+from gbe.notify.topics import RESERVED
 
 _HEALTH_TIMEOUT: Final = 2.0
 _CACHED_EVERY: Final = 60.0
+_NOT_FOUND: Final = Refusal.NOT_FOUND.error()
 _OPEN_TO_ALL: Final = {"Access-Control-Allow-Origin": "*"}
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -56,14 +61,20 @@ pre {{ background: color-mix(in srgb, CanvasText 8%, Canvas); padding: .8rem 1re
 
 def site(services: Services) -> App:
     """The application for the paths of ``Route.SITE`` and ``Route.TOPIC_PAGE``."""
+    root = services.notify.app_root
 
     async def page(request: Request) -> Response:
-        """``GET /`` and ``GET /TOPIC``: how to publish and subscribe; ``?up=1`` is UnifiedPush discovery (4.11)."""
-        topic = request.path_params.get("topic", "")
-        if topic and request.query_params.get("up") == "1":
+        """``GET /``, ``/TOPIC`` and ``/HOST/TOPIC``: how to publish and subscribe (6.2); ``?up=1`` is UnifiedPush
+        discovery (4.11). Without web pages there is neither."""
+        topic, host = request.path_params.get("topic", ""), request.path_params.get("host", "")
+        if not root or (not topic and request.method == "GET" and root != "/"):
+            return Response(error_body(_NOT_FOUND), _NOT_FOUND.http, _OPEN_TO_ALL, "application/json")
+        if topic and not host and _asks_for_unified_push(request):
             body = json_body({"unifiedpush": {"version": 1}})
             return Response(body, media_type="application/json", headers=_OPEN_TO_ALL)
-        base = services.notify.base_url or f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+        if topic in RESERVED or f"/{topic}" == root:  # the app's own address is no topic
+            topic = ""
+        base = f"https://{host}" if host else services.notify.base_url or _address_of(request)
         content = _PAGE.format(
             title=html.escape(topic or "gbe"), base=html.escape(base), topic=html.escape(topic or "mytopic")
         )
@@ -115,10 +126,20 @@ def site(services: Services) -> App:
         Route("/v1/health", health, methods=["GET"]),
         Route("/v1/stats", stats, methods=["GET"]),
         Route("/{topic}", page, methods=["GET"]),
+        Route("/{host}/{topic}", page, methods=["GET"]),
     ]
     if services.http.metrics:
         routes.insert(2, Route("/metrics", prometheus, methods=["GET"]))
     return Starlette(routes=routes)
+
+
+def _asks_for_unified_push(request: Request) -> bool:
+    return Parameters(request.headers.raw, request.url.query.encode("latin-1")).flag(UNIFIED_PUSH, default=False)
+
+
+def _address_of(request: Request) -> str:
+    """Where this client has found us."""
+    return f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
 
 
 async def _measure_files(services: Services) -> None:

@@ -8,22 +8,24 @@ import asyncio
 import contextlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from typing import Final
 
 from gbe import metrics
 from gbe.errors import NotifyError, TransportError
-from gbe.http.asgi import ORIGIN, STOPPING, ClientGoneError, Receive, Scope, Send
+from gbe.http.asgi import ORIGIN, STOPPING, ClientGoneError, Headers, Receive, Scope, Send
 from gbe.http.formats import Format
 from gbe.http.open_streams import OpenStreams
 from gbe.http.outlet import OUTLET, Outlet
 from gbe.http.protocol import CLOSE_WITHOUT_FRAME
 from gbe.http.services import Services, now_ms
+from gbe.notify.errors import Refusal
 from gbe.notify.hub import Subscriber
 from gbe.notify.live import TopicMessage
 from gbe.notify.since import FromTime as SinceTime
 from gbe.notify.subscribing import SubscribeOptions
 from gbe.notify.topics import masked
+from gbe.notify.visitors import Visitor
 from gbe.transport.base import EARLIEST, LATEST, AfterPosition, Start
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,8 @@ GOING_AWAY: Final = 1001
 
 _STREAM_HEADERS: Final = (ORIGIN, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 """Not to be kept or collected by anything between us and the client."""
+
+_TRUNCATED: Final = (b"x-messages-truncated", b"1")
 
 
 class Stream(ABC):
@@ -48,10 +52,12 @@ class Stream(ABC):
         "_outlet",
         "_pump",
         "_receive",
+        "_replayed",
         "_send",
         "_services",
         "_streams",
         "_subscriber",
+        "_truncated",
     )
 
     write_deadline: float | None = None
@@ -84,6 +90,8 @@ class Stream(ABC):
         self._main: asyncio.Task[None] | None = None
         self._ending = False
         self._live = False
+        self._replayed = 0  # bytes
+        self._truncated = False
 
     # -- how it begins and ends
 
@@ -97,14 +105,20 @@ class Stream(ABC):
 
     # -- poll
 
-    async def poll(self) -> None:
+    async def poll(self, payer: Visitor) -> None:
         """Send what is stored, then end. Nothing is sent before the engine has answered once.
 
+        Args:
+            payer: whose bandwidth of the day it costs.
+
         Raises:
+            NotifyError: 42905, nothing of that bandwidth is left.
             TransportError: the engine did not answer in time.
         """
         pages = await self._replay_pages()
         first = await anext(pages, None)
+        if first and not payer.bandwidth_left(now_ms()):
+            raise Refusal.BANDWIDTH_SPENT.error()
         await self._start()
         try:
             await self._write_page(first or [], self._earliest)
@@ -115,18 +129,20 @@ class Stream(ABC):
                 await self._finish()
         except TransportError as exc:
             await self._break_off(exc)
+        finally:
+            payer.use_bandwidth(self._replayed, now_ms())
 
     async def _replay_pages(self) -> AsyncIterator[list[TopicMessage]]:
         topics = self._subscriber.topics
         start = await self._services.history.start_of(topics, self._options.since, now_ms())
         if start is None:
             return _nothing()
-        return self._past(start)
+        starts, self._truncated = await self._services.history.newest(topics, start)
+        return self._past(starts)
 
-    def _past(self, start: Start) -> AsyncIterator[list[TopicMessage]]:
+    def _past(self, starts: Mapping[str, Start]) -> AsyncIterator[list[TopicMessage]]:
         """What is stored, and behind it what is not yet due, if that is wanted too."""
-        topics, now = self._subscriber.topics, now_ms()
-        pages = self._services.history.replay(dict.fromkeys(topics, start), now)
+        pages = self._services.history.replay(starts, now_ms())
         return self._with_scheduled(pages) if self._options.scheduled else pages
 
     async def _with_scheduled(self, pages: AsyncIterator[list[TopicMessage]]) -> AsyncIterator[list[TopicMessage]]:
@@ -151,10 +167,10 @@ class Stream(ABC):
         self._streams.add(self)
         is_open = False
         try:
-            start = await self._open()
+            starts = await self._open()
             is_open = True
             try:
-                if start is None or await self._unless_gone(self._replay(start)):
+                if starts is None or await self._unless_gone(self._replay(starts)):
                     self._live = True
                     self._wake()
                     # here it stays; not in a method of its own, whose frame every idle stream would hold
@@ -178,19 +194,22 @@ class Stream(ABC):
             self._ending = True
             self._main.cancel()
 
-    async def _open(self) -> Start | None:
+    async def _open(self) -> Mapping[str, Start] | None:
         """Begin, and say from where to replay. Without a replay, live messages count from before the open event."""
-        start = await self._services.history.start_of(self._subscriber.topics, self._options.since, now_ms())
+        topics, history = self._subscriber.topics, self._services.history
+        start = await history.start_of(topics, self._options.since, now_ms())
+        starts = None
         if start is None:
             await self._services.hub.join(self._subscriber)
         else:
+            starts, self._truncated = await history.newest(topics, start)
             # what would fail after the replay is told with a status now, not in mid-stream
             self._services.hub.check_room(self._subscriber.topics)
             await self._services.transport.ping()
         await self._start()
         self._outlet.push(self._format.control("open", self._listed, now_ms()))
         self._begin_keepalive()
-        return start
+        return starts
 
     async def _unless_gone(self, work: Coroutine[None, None, None]) -> bool:
         """Do something that takes long, and drop it when the client hangs up. Returns whether it was done."""
@@ -211,20 +230,24 @@ class Stream(ABC):
         while (await self._receive())["type"] != self.hang_up:
             pass
 
-    async def _replay(self, start: Start) -> None:
+    async def _replay(self, begin: Mapping[str, Start]) -> None:
         """The past first; then join, and read once more what came while we were not yet there."""
-        history, topics = self._services.history, self._subscriber.topics
-        await self._write_pages(self._past(start), self._earliest)
+        history = self._services.history
+        await self._write_pages(self._past(begin), self._earliest)
         self._subscriber.hold_back()
         await self._services.hub.join(self._subscriber)
         starts: dict[str, Start] = {}
-        for topic in topics:
+        for topic, start in begin.items():
             last = self._subscriber.last_replayed(topic)
             # "latest" of a topic that had nothing: whatever is there now is new
             starts[topic] = AfterPosition(last) if last is not None else EARLIEST if start is LATEST else start
         # what came meanwhile is live: it does not matter how its time compares with the one that was asked for
         await self._write_pages(history.replay(starts, now_ms()), 0)
         self._subscriber.release()
+
+    def _marks(self) -> Headers:
+        """Headers that say what is special about this stream."""
+        return [_TRUNCATED] if self._truncated else []
 
     @property
     def _earliest(self) -> int:
@@ -244,7 +267,9 @@ class Stream(ABC):
         ]
         if frames:
             await self._outlet.drained()
-            self._outlet.push(b"".join(frames))
+            data = b"".join(frames)
+            self._replayed += len(data)
+            self._outlet.push(data)
 
     async def _break_off(self, exc: TransportError | NotifyError) -> None:
         """The engine failed in mid-stream, or the last place went to somebody else.
@@ -321,7 +346,7 @@ class HttpStream(Stream):
     hang_up = "http.disconnect"
 
     async def _start(self) -> None:
-        headers = [(b"content-type", self._format.content_type), *_STREAM_HEADERS]
+        headers = [(b"content-type", self._format.content_type), *_STREAM_HEADERS, *self._marks()]
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     async def _finish(self) -> None:
@@ -340,7 +365,7 @@ class WebSocketStream(Stream):
 
     async def _start(self) -> None:
         await self._receive()  # websocket.connect
-        await self._send({"type": "websocket.accept", "headers": []})
+        await self._send({"type": "websocket.accept", "headers": self._marks()})
 
     async def _finish(self) -> None:
         code = CLOSE_WITHOUT_FRAME if self._options.poll else GOING_AWAY

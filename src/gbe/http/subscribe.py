@@ -34,7 +34,7 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=format_,
             )  # fmt: skip
-            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
+            await (stream.poll(visitor) if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 
@@ -49,7 +49,7 @@ class Subscribing:
                 self._services, self._streams, scope, receive, send,
                 listed=listed, topics=topics, options=options, format=WEBSOCKET,
             )  # fmt: skip
-            await (stream.poll() if options.poll else self._admitted.run(caller_of(scope), topics, stream))
+            await (stream.poll(visitor) if options.poll else self._admitted.run(caller_of(scope), topics, stream))
         finally:
             visitor.close_stream()
 

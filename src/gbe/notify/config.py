@@ -18,6 +18,8 @@ _MAIL_ADDRESS: Final = re.compile(r"[^\s,;<>@\"]+@[^\s,;<>@\"]+", re.ASCII)
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[-.A-Za-z0-9]{0,251}[A-Za-z0-9])?")
 _HOST: Final = re.compile(r"[a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?(?::[0-9]{1,5})?")
 _PREFIX: Final = re.compile(r"[-._A-Za-z0-9]{0,64}")
+_WEB_PATH: Final = re.compile(r"/?[-_A-Za-z0-9]{1,64}")
+_WEB_ROOTS: Final = {"/": "/", "app": "/", "home": "/app", "disable": ""}
 
 _REPLENISHED: Final = (
     "visitor_request_limit_replenish", "visitor_email_limit_replenish", "visitor_topic_creation_limit_replenish",
@@ -186,11 +188,25 @@ class NotifyConfig:
     global_topic_limit: int = 15000
     """Topics that may be in use at the same time."""
 
+    replay_limit: int = 0
+    """Bytes of one topic that a replay brings at most, the newest; 0 brings all, so that nobody has a gap."""
+
+    web_root: str = "/"
+    """Where the web pages begin: ``/`` or ``app``; ``home`` (``/app``) or another path; ``disable`` for none."""
+
+    refuse_calls: bool = False
+    """Whether a message that asks for a phone call is refused; otherwise it is published, without the call."""
+
     subscriber_queue_bytes: int = 1024 * 1024
     """Bytes that may wait for one slow subscriber before its stream is closed."""
 
     subscriber_queue_messages: int = 4096
     """Messages that may wait for one slow subscriber before its stream is closed."""
+
+    @property
+    def app_root(self) -> str:
+        """The path at which the web pages begin; empty: there are none."""
+        return _WEB_ROOTS.get(self.web_root, f"/{self.web_root.removeprefix('/')}")
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -203,6 +219,9 @@ class NotifyConfig:
         self._check_range("visitor_prefix_bits_ipv4", 1, 32, "bits")
         self._check_range("visitor_prefix_bits_ipv6", 1, 128, "bits")
         self._check_range("message_delay_minimum", 0, None, "seconds")
+        self._check_range("replay_limit", 0, None, "bytes")
+        if self.web_root not in _WEB_ROOTS and not _WEB_PATH.fullmatch(self.web_root):
+            raise _refused("web_root", self.web_root, "/, app, home, disable, or a path of one part such as /ntfy")
         self._check_range("manager_interval", _MIN_KEEPALIVE, None, "seconds")
         if 0 < self.cache_duration < self.manager_interval:
             accepted = f"0, or at least notify.manager_interval ({self.manager_interval:g} seconds)"

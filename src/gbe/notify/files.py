@@ -35,6 +35,7 @@ MAX_NAME: Final = 255
 """Characters of a file's name; longer ones are cut."""
 
 _OBJECT: Final = re.compile(rf"{PREFIX}/([0-9]{{1,12}})/[A-Za-z0-9]{{{ID_LENGTH}}}")
+_ID: Final = re.compile(rf"[A-Za-z0-9]{{{ID_LENGTH}}}(?![^.])")
 _GRACE: Final = 60  # seconds: a download that began in time may end
 
 
@@ -174,13 +175,13 @@ class Files:
         return file, Attachment(name=file.name, type=file.type, size=file.size, expires=expires, url=url)
 
     async def discard(self, file: StoredFile, now_ms: int) -> None:
-        """Remove a file whose message was not published. What cannot be removed now goes when it expires."""
+        """Remove a file that nobody wants before its time. What cannot be removed now goes when it expires."""
         try:
             await self._store.delete(self._key(file.id))
             await self._objects.delete(file.object_name)
             await self._usage.give_back(file.uploader, file.size, file.expires, now_ms // 1000)
         except (StateError, ObjectError) as exc:
-            logger.warning("file of a failed publish stays until it expires: %s", exc)
+            logger.warning("a file that is not wanted stays until it expires: %s", exc)
 
     # -- out
 
@@ -199,6 +200,12 @@ class Files:
             object_name=record["object"].decode(),
         )
         return file if file.expires > now_ms // 1000 else None
+
+    def id_in(self, url: str) -> str | None:
+        """The id of the file of ours that an attachment's URL leads to; ``None``: it leads elsewhere."""
+        base = f"{self._config.base_url}/file/"
+        match = _ID.match(url.removeprefix(base)) if url.startswith(base) else None
+        return None if match is None else match[0]
 
     def chunks(self, file: StoredFile) -> AsyncIterator[bytes]:
         """Its bytes, part by part. Raises ``ObjectError``."""

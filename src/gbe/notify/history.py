@@ -1,6 +1,7 @@
 """Replay: what topics have stored, read from the transport page by page, in the order of section 5.2."""
 
 import heapq
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
@@ -11,7 +12,7 @@ from gbe.notify.ids import to_ulid
 from gbe.notify.live import TopicMessage, read_message
 from gbe.notify.since import AfterMessage, Replay, Since
 from gbe.notify.since import FromTime as SinceTime
-from gbe.transport.base import EARLIEST, LATEST, AfterPosition, FromTime, Position, Start, Transport
+from gbe.transport.base import EARLIEST, LATEST, AfterPosition, FromTime, Position, Start, StoredMessage, Transport
 
 PAGE: Final = 1000
 _CLOCK_TOLERANCE_S: Final = 5  # between this process and the engine, when a time is looked up
@@ -56,6 +57,38 @@ class History:
                 return position
         return None
 
+    async def newest(self, topics: Sequence[str], start: Start) -> tuple[dict[str, Start], bool]:
+        """Where to start in each topic so that no more than ``replay_limit`` bytes come, and whether that cuts any.
+
+        Without a limit nothing is read for it. With one, all that would be replayed is read once to be measured.
+
+        Raises:
+            TransportError: the engine did not answer in time.
+        """
+        starts = dict.fromkeys(topics, start)
+        if not self._config.replay_limit or start is LATEST:
+            return starts, False
+        for topic in starts:
+            last_left_out = await self._last_left_out(topic, start, self._config.replay_limit)
+            if last_left_out is not None:
+                starts[topic] = AfterPosition(last_left_out)
+        return starts, any(each is not start for each in starts.values())
+
+    async def _last_left_out(self, topic: str, start: Start, limit: int) -> Position | None:
+        """The message before the newest that fit into ``limit`` bytes; ``None`` if all fit."""
+        fitting: deque[tuple[Position, int]] = deque()
+        size, left_out = 0, None
+        async for stored in self._stored(topic, start, PAGE):
+            for message in stored:
+                if message.position is None:
+                    continue
+                fitting.append((message.position, len(message.envelope.payload)))
+                size += fitting[-1][1]
+                while size > limit:
+                    left_out, gone = fitting.popleft()
+                    size -= gone
+        return left_out
+
     async def replay(self, starts: Mapping[str, Start], now_ms: int) -> AsyncIterator[list[TopicMessage]]:
         """The messages of all topics in pages sorted by time, then by arrival.
 
@@ -76,16 +109,21 @@ class History:
                 yield kept
 
     async def _topic(self, topic: str, start: Start, page_size: int) -> AsyncIterator[list[TopicMessage]]:
+        async for stored in self._stored(topic, start, page_size):
+            messages = [m for m in (read_message(topic, s) for s in stored) if m is not None]
+            messages.sort(key=_time)  # stable: publishers that race over a full second do not show
+            if messages:
+                yield messages
+
+    async def _stored(self, topic: str, start: Start, page_size: int) -> AsyncIterator[list[StoredMessage]]:
         subject = topic_subject(self._namespace, topic)
         while True:
             try:
                 stored = await self._transport.read(subject, start=start, limit=page_size)
             except MessageNotFoundError:  # trimmed between two pages
                 return
-            messages = [m for m in (read_message(topic, s) for s in stored) if m is not None]
-            messages.sort(key=_time)  # stable: publishers that race over a full second do not show
-            if messages:
-                yield messages
+            if stored:
+                yield stored
             last = stored[-1].position if stored else None
             if last is None or start is LATEST or len(stored) < page_size:
                 return

@@ -105,6 +105,11 @@ def _boolean(value: object) -> str:
     return "yes" if value else ""
 
 
+def _presence(_value: object) -> str:
+    """Of what has no meaning here only that it is there counts, whatever its type."""
+    return "yes"
+
+
 def _strings(value: object) -> str:
     if not isinstance(value, list):
         raise TypeError("expected an array of strings")
@@ -135,6 +140,8 @@ _READERS: Final[Mapping[str, Callable[[object], str]]] = {
     "tags": _strings,
     "actions": _actions,
     "markdown": _boolean,
+    "timezone": _presence,
+    "apple": _presence,
 }
 
 _OPTIONS: Final[Mapping[str, Option]] = {
@@ -153,6 +160,8 @@ _OPTIONS: Final[Mapping[str, Option]] = {
     "tags": options.TAGS,
     "actions": options.ACTIONS,
     "markdown": options.MARKDOWN,
+    "timezone": options.LATER,
+    "apple": options.LATER,
 }
 
 

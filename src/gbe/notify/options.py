@@ -43,6 +43,8 @@ TEMPLATE: Final = Option(("x-template", "template", "tpl"))
 EMAIL: Final = Option(("x-email", "x-e-mail", "email", "e-mail", "mail", "e"))
 POLL_ID: Final = Option(("x-poll-id", "poll-id"))
 CALL: Final = Option(("x-call", "call"))
+LATER: Final = Option(("x-timezone", "timezone", "x-apple-critical", "x-apple-sound", "x-apple-volume"))
+"""What releases of ntfy after 2.28 may read: known, so that somebody is told that it is not read here."""
 
 POLL: Final = Option(("x-poll", "poll", "po"))
 SINCE: Final = Option(("x-since", "since", "si"))
@@ -51,7 +53,7 @@ ID: Final = Option(("x-id", "id"))
 
 ALL: Final = (
     MESSAGE, TITLE, PRIORITY, TAGS, DELAY, CLICK, ICON, ACTIONS, ATTACH, FILENAME, MARKDOWN, CONTENT_TYPE,
-    CONTENT_ENCODING, CACHE, FIREBASE, UNIFIED_PUSH, SEQUENCE, TEMPLATE, EMAIL, POLL_ID, CALL, POLL, SINCE,
+    CONTENT_ENCODING, CACHE, FIREBASE, UNIFIED_PUSH, SEQUENCE, TEMPLATE, EMAIL, POLL_ID, CALL, LATER, POLL, SINCE,
     SCHEDULED, ID,
 )  # fmt: skip
 

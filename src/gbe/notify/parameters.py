@@ -46,7 +46,7 @@ class Parameters:
     def flag(self, option: Option, *, default: bool) -> bool:
         """The value as a boolean: ``1``, ``yes`` and ``true`` in any case are true, every other word is false."""
         value = self.get(option)
-        return value.lower() in _TRUE if value else default
+        return is_true(value) if value else default
 
     def query_value(self, *names: str) -> str:
         """The first non-empty query parameter of these names, for what is read from the query string alone."""
@@ -90,6 +90,11 @@ class Parameters:
         for option, (_, value) in best.items():
             if not found[option]:
                 found[option] = value
+
+
+def is_true(word: str) -> bool:
+    """Whether a word that is not empty means yes; every other one means no."""
+    return word.lower() in _TRUE
 
 
 def _header_value(raw: bytes, option: Option) -> str:

@@ -141,7 +141,7 @@ def read_options(
     if icon and not icon.startswith(_URL_START):
         raise Refusal.ICON_URL_INVALID.error()
     email = _email(get(options.EMAIL), config, mailbox)
-    if get(options.CALL):
+    if config.refuse_calls and get(options.CALL):
         raise Refusal.CALLS_DISABLED.error("this server makes no calls")
     unified_push = (
         parameters.flag(options.UNIFIED_PUSH, default=False)

@@ -38,6 +38,14 @@ class Scheduled:
             if waiting.id != but and sequence_id in (waiting.sequence_id, waiting.id):
                 await self._transport.withdraw(subject, ulid)
 
+    async def withdraw_all(self, topic: str) -> None:
+        """Cancel everything that waits on a topic. Raises ``TransportError``."""
+        subject = topic_subject(self._namespace, topic)
+        withdrawn = True
+        while withdrawn:  # a page at a time; what is delivered meanwhile cannot be withdrawn
+            waiting = await self._transport.waiting(subject, limit=MOST)
+            withdrawn = any([await self._transport.withdraw(subject, envelope.id) for envelope in waiting])
+
     async def _of_topic(self, topic: str) -> dict[str, TopicMessage]:
         """By transport id."""
         waiting = await self._transport.waiting(topic_subject(self._namespace, topic), limit=MOST)

@@ -63,6 +63,11 @@ class Visitor:
         limit = self._config.visitor_attachment_daily_bandwidth_limit
         return self._ledger.take_bytes(self.key, count, day=now_ms // 1000 // _DAY, limit=limit)
 
+    def use_bandwidth(self, count: int, now_ms: int) -> None:
+        """Spend so many bytes of that day, or all that are left."""
+        if count:
+            self.take_bandwidth(min(count, self.bandwidth_left(now_ms)), now_ms)
+
     def bandwidth_left(self, now_ms: int) -> int:
         """Bytes of that day that are left."""
         spent = self._ledger.bytes_spent(self.key, day=now_ms // 1000 // _DAY)

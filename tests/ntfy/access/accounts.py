@@ -5,12 +5,25 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+import bcrypt
 import httpx
 from tests.ntfy.server import Server, eventually, unique
+
+from gbe.notify.access.config import AccessConfig
 
 ADMIN = "root@ops"
 PASSWORD = "correct horse"
 TOKEN = "tk_" + "t0k3n" * 5 + "abcd"
+HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10, b"2a")).decode()
+CONFIG = AccessConfig(
+    auth_default_access="deny-all",
+    auth_users=(f"{ADMIN}:{HASH}:admin", f"anna:{HASH}:user", f"bert:{HASH}:user"),
+    auth_access=("anna:ops-*:rw", "*:ops-db:deny", "everyone:open-*:read-write", "bert:*:ro", "bert:ops-db:deny"),
+    auth_tokens=(f"{ADMIN}:{TOKEN}:for tests",),
+    enable_login=True,
+    enable_signup=True,
+    enable_reservations=True,
+)
 
 _addresses = itertools.count(1)
 

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import bcrypt
 import httpx
 import pytest
 from tests.engines import NatsProcess
-from tests.ntfy.access.accounts import ADMIN, PASSWORD, TOKEN, Nodes
+from tests.ntfy.access.accounts import CONFIG, Nodes
 from tests.ntfy.conftest import (
     OpenStore,
     OpenTransport,
@@ -22,21 +21,9 @@ from tests.ntfy.conftest import (
 from tests.ntfy.server import KEEPALIVE, Loop, Server, unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
-from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig
 from gbe.state.memory import MemoryRecords
 from gbe.transport.memory_engine import MemoryEngine
-
-HASH = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(10, b"2a")).decode()
-CONFIG = AccessConfig(
-    auth_default_access="deny-all",
-    auth_users=(f"{ADMIN}:{HASH}:admin", f"anna:{HASH}:user", f"bert:{HASH}:user"),
-    auth_access=("anna:ops-*:rw", "*:ops-db:deny", "everyone:open-*:read-write", "bert:*:ro", "bert:ops-db:deny"),
-    auth_tokens=(f"{ADMIN}:{TOKEN}:for tests",),
-    enable_login=True,
-    enable_signup=True,
-    enable_reservations=True,
-)
 
 
 @pytest.fixture(scope="session")

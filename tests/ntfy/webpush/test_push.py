@@ -329,6 +329,20 @@ def test_what_is_refused(deployment: Deployment) -> None:
     assert deployment.ask("GET", "/v1/webpush", b"").status == 404
 
 
+@pytest.mark.parametrize("back_end", ["memory"])
+def test_with_web_push_the_web_app_can_be_installed(deployment: Deployment) -> None:
+    """The manifest of section 6.1; every address in it leads somewhere."""
+    answer = deployment.ask("GET", "/manifest.webmanifest", b"")
+    assert answer.status == 200
+    assert answer.headers[b"content-type"] == b"application/manifest+json"
+    manifest = json.loads(answer.body)
+    expected = {"name", "description", "short_name", "scope", "start_url", "display", "icons"}
+    assert expected <= set(manifest)
+    assert {key for key in manifest if "color" in key} == {"background_color", "theme_color"}
+    assert manifest["icons"][0]["src"].startswith("data:image/svg+xml,")
+    assert deployment.ask("GET", manifest["start_url"], b"").status == 200
+
+
 def test_without_keys_there_is_no_web_push(loop: Loop, memory_transport: OpenTransport) -> None:
     """404, as for any path that is not there."""
 

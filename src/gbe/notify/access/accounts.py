@@ -209,10 +209,14 @@ class Accounts:
         own = Entry(permission=Permission.READ_WRITE, owner=name)
         await self.change(name, lambda user: msgspec.structs.replace(user, entries={**user.entries, topic: own}))
 
-    async def release(self, name: str, topic: str) -> None:
-        """Give up a reserved topic. Raises ``NotifyError``: 40301, it is somebody else's."""
+    def check_reserved(self, name: str, topic: str) -> None:
+        """Raises ``NotifyError``: 40301, the topic is not reserved by this user."""
         if topic not in self.known(name).reservations:
             raise Refusal.FORBIDDEN.error()
+
+    async def release(self, name: str, topic: str) -> None:
+        """Give up a reserved topic. Raises ``NotifyError``: 40301, it is somebody else's."""
+        self.check_reserved(name, topic)
         await self.change(name, lambda user: _without(user, [topic], name))
         await self._drop_reservations(name, [topic])
 
