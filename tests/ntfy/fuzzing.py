@@ -6,6 +6,7 @@ bytes. What is made is sent as it is, over a socket.
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -389,12 +390,18 @@ _HEADER_VALUES = st.one_of(
     ),
     _words("Bearer tk_" + "x" * 29, "Basic OnRrX3g=", "Basic Og==", "Basic " + "A" * 3000).map(str.encode),
 )
+
+
+def _is_broken(query: bytes) -> bool:
+    return len(query) % 4 == 1 or re.fullmatch(rb"[-_A-Za-z0-9]*", query) is None
+
+
 CREDENTIALS = st.builds(
     lambda method, path, header, query, address: Request(
         method,
         f"{path}?{_query([] if query is None else [('auth', query)])}",
         (("X-Poll", b"1"), ("Authorization", header), ("X-Forwarded-For", address)),
-        broken_credentials=query is not None,
+        broken_credentials=query is not None and _is_broken(query),
     ),
     _words("GET", "POST", "DELETE", "OPTIONS"),
     _words("/fuzz", "/fuzz/json", "/v1/account", "/v1/health", "/fuzz/auth", "/", "/v1/users", "/fuzz/s"),

@@ -1,5 +1,6 @@
 """Section 10.1: how credentials are sent, and what wrong ones get, on every route."""
 
+import base64
 import time
 
 import pytest
@@ -29,6 +30,9 @@ WRONG = {
     "not Base64": "Basic ???",
     "no colon": "Basic YWJj",
     "everybody is no user": basic("*", ""),
+    "a name that is no UTF-8": "Basic " + base64.b64encode(b"\xd0:pw").decode(),
+    "a password that is no UTF-8": "Basic " + base64.b64encode(ADMIN.encode() + b":\xff").decode(),
+    "a token that is no UTF-8": "Basic " + base64.b64encode(b":tk_\xff").decode(),
     "very long": "Basic " + "A" * 5000,
 }
 ROUTES = [

@@ -112,7 +112,7 @@ class Passwords:
 
     def _mark(self, name: str, password: str, hashed: str) -> bytes:
         given = hashlib.sha256(_bytes(password)).digest()  # of one length, so that no field runs into another
-        return hmac.digest(self._key, b"\0".join((given, hashed.encode(), name.encode())), hashlib.sha256)
+        return hmac.digest(self._key, b"\0".join((given, hashed.encode(), _bytes(name))), hashlib.sha256)
 
 
 def _bytes(text: str) -> bytes:
