@@ -108,11 +108,12 @@ async def test_rust_completes_what_python_submits_and_its_heartbeats_keep_the_ta
         deployment.sweeping(),
         transport.consume(deployment.names.terminal(TYPE), "monitors", options) as outcomes,
     ):
-        with worker(examples, deployment, lease=6) as rust:
-            task = await app.submit(TYPE, priority="high", text="a b c", seconds=9)
+        with worker(examples, deployment, lease=5) as rust:
+            task = await app.submit(TYPE, priority="high", text="a b c", seconds=7)
             await eventually(lambda: rust.says(f"{task.id} runs, attempt 1"), "the worker has it")
             assert await task.result(timeout=60) == {"words": 3, "by": "rust"}
             told = await first(outcomes)
+            await told.ack()
             await eventually(lambda: is_told(deployment, app, task.id), "it is noted that the end is told")
         outcome = decode_outcome(told.envelope.payload)
         assert (outcome.task_id, outcome.state, outcome.attempt) == (task.id, "completed", 1)
@@ -121,7 +122,7 @@ async def test_rust_completes_what_python_submits_and_its_heartbeats_keep_the_ta
         assert outcome == outcome_of(ended)
         assert ended.started_at is not None
         assert ended.finished_at is not None
-        assert ended.finished_at > ended.started_at + 6_000
+        assert ended.finished_at > ended.started_at + 5_000
 
 
 async def test_a_worker_that_was_stopped_past_its_lease_does_not_overwrite_its_successor(
@@ -130,10 +131,10 @@ async def test_a_worker_that_was_stopped_past_its_lease_does_not_overwrite_its_s
     """Python has taken over and completed the task when Rust goes on, which is done with it then."""
     async with deployment.sweeping():
         with worker(examples, deployment, lease=2) as rust:
-            task = await app.submit(TYPE, text="a b", seconds=8)
+            task = await app.submit(TYPE, text="a b", seconds=6)
             await eventually(lambda: rust.says(f"{task.id} runs, attempt 1"), "the worker has it")
             rust.freeze()
-            over = time.monotonic() + 9
+            over = time.monotonic() + 7
             async with deployment.working(app):
                 assert await task.result(timeout=60) == {"words": 2, "by": "python"}
             await eventually(lambda: is_told(deployment, app, task.id), "the sweeper and Python are done with it")
@@ -243,7 +244,9 @@ async def test_notifications_go_both_ways(deployment: Deployment, examples: Path
             transport = (await deployment.backend()).transport
             subject = f"{deployment.namespace}.notify.topic.alerts"
             async with transport.consume(subject, "readers", ConsumeOptions(start=EARLIEST)) as deliveries:
-                assert notify.decode((await first(deliveries)).envelope.payload).id == id
+                delivery = await first(deliveries)
+                assert notify.decode(delivery.envelope.payload).id == id
+                await delivery.ack()
             answer = await http.put("/alerts", content="from Python")
             assert answer.status_code == 200
         arguments = [*words(deployment), "consume", "alerts", "2"]

@@ -24,6 +24,7 @@ from gbe.state.redis.keys import Buckets
 from gbe.subjects import check_pattern, check_subject, matches
 from gbe.transport.base import deadletter_subject
 from gbe.transport.nats import wire as nats_wire
+from gbe.transport.nats.consumer import durable_name
 from gbe.transport.redis import wire as redis_wire
 from gbe.transport.redis.keys import keys_of, subject_of
 
@@ -163,6 +164,7 @@ def test_names_of_a_task(vector: Vector) -> None:
         "reply": names.reply(vector["client_id"]),
         "dead_letters": names.dead_letters,
     }
+    assert durable_name(names.group(kind), names.queue(kind, Priority.NORMAL)) == vector["nats_consumer"]
 
 
 @pytest.mark.parametrize("vector", **named("job-names"))

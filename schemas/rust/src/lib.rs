@@ -21,6 +21,10 @@
 //! assert_eq!((wrong.path.as_str(), wrong.reason), ("actor", Reason::Bound));
 //! ```
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/languages-rust.md")]
+mod page {}
+
 mod clock;
 mod envelope;
 mod hash;

@@ -258,3 +258,47 @@ fn number(name: &str, value: u64) -> (String, Option<Vec<u8>>) {
 fn removed(name: &str) -> (String, Option<Vec<u8>>) {
     (name.to_owned(), None)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(state: TaskState) -> TaskRecord {
+        TaskRecord::new("a", "01M8A2XBX214ZQTHTJFHP02E9D", state)
+            .with_attempt(2)
+            .with_params(crate::Json::parse(b"{}").unwrap())
+    }
+
+    fn shown(change: &Move) -> Vec<String> {
+        let all = change.expected.iter().chain(&change.changes);
+        all.map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value.as_deref().unwrap_or(b"-"))))
+            .collect()
+    }
+
+    #[test]
+    fn what_has_ended_and_was_not_told_is_the_sweepers() {
+        let change = announce_later(&record(TaskState::Failed), 17).unwrap();
+        assert_eq!(shown(&change), ["state=failed", "attempt=2", "timeout_at=-", "timeout_at=17"]);
+        assert_eq!(announce_later(&record(TaskState::Failed).with_timeout_at(5), 17), None);
+        assert_eq!(announce_later(&record(TaskState::Running), 17), None);
+    }
+
+    #[test]
+    fn tasks_of_jobs_keep_what_became_of_their_attempts() {
+        let of_job = signal_of(&record(TaskState::Pending).with_job_id("01M8A2XBX3JQB0000000000000"), 1);
+        let last = |change: Move| shown(&change).pop().unwrap();
+        assert_eq!(last(claim_of(&of_job, "w", 7, 9, 3, None)), "attempt_3_started=3 7 w -");
+        assert_eq!(last(retry(3, 8, 9, 1, "no").with_end_of(&of_job, 8)), "attempt_3_ended=3 8 retried no");
+        assert_eq!(last(hand_back(3, 8).with_end_of(&of_job, 8)), "attempt_3_ended=3 8 returned ");
+        let alone = signal_of(&record(TaskState::Pending), 1);
+        assert_eq!(hand_back(3, 8).with_end_of(&alone, 8), hand_back(3, 8));
+        assert_eq!(claim_of(&alone, "w", 7, 9, 3, None), claim(2, "w", 7, 9, 3, None));
+    }
+
+    #[test]
+    fn large_parameters_do_not_travel_with_a_signal() {
+        let large = crate::Json::of(&"x".repeat(INLINE_LIMIT)).unwrap();
+        assert!(signal_of(&record(TaskState::Pending), 1).params.is_some());
+        assert!(signal_of(&record(TaskState::Pending).with_params(large), 1).params.is_none());
+    }
+}

@@ -246,6 +246,10 @@ fn task_names(vector: &Vector) {
         "dead_letters": names.dead_letters(),
     });
     assert_eq!(found, vector.json("names"));
+    if let Some(consumer) = vector.json("nats_consumer").as_str() {
+        let queue = names.queue(&kind, TaskPriority::Normal);
+        assert_eq!(nats::durable_name(&names.group(&kind), &queue), consumer);
+    }
 }
 
 fn job_names(vector: &Vector) {
