@@ -16,7 +16,7 @@ from gbe.schemas.notify import Attachment, Notification, decode, encode
 
 NOW_MS = 1_790_000_000_123
 NOW = 1_790_000_000
-CONFIG = NotifyConfig()
+CONFIG = NotifyConfig(refuse_calls=True)
 LIMIT = CONFIG.message_size_limit
 
 
