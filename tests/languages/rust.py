@@ -13,6 +13,12 @@ from tests.engines import _die_with_parent
 CRATE = Path(__file__).parents[2] / "schemas" / "rust"
 
 
+def has_toolchain() -> bool:
+    """Whether cargo runs: rustup leaves one that knows no toolchain."""
+    cargo = shutil.which("cargo")
+    return cargo is not None and subprocess.run([cargo, "--version"], capture_output=True, check=False).returncode == 0
+
+
 def built() -> Path:
     """The folder of the examples, built if they are not; the skip reason is the caller's."""
     target = Path(os.environ.get("CARGO_TARGET_DIR", CRATE / "target"))

@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import os
-import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.jobs.conftest import Bench
-from tests.languages.rust import Example, built
+from tests.languages.rust import Example, built, has_toolchain
 from tests.story.gbe import Gbe
 from tests.tasks.conftest import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.waiting import eventually, first
@@ -34,7 +33,7 @@ from gbe.schemas.tasks import decode_outcome
 from gbe.transport.base import EARLIEST, ConsumeOptions
 
 pytestmark = [
-    pytest.mark.skipif(shutil.which("cargo") is None, reason="there is no Rust toolchain (https://rustup.rs)"),
+    pytest.mark.skipif(not has_toolchain(), reason="there is no Rust toolchain (https://rustup.rs)"),
     pytest.mark.timeout(600),  # the first one builds
 ]
 
