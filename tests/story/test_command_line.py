@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+import psutil
 import pytest
 from tests.engines import _die_with_parent, free_port
 from tests.waiting import PATIENCE, eventually
@@ -60,6 +61,17 @@ class Program:
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
+
+    async def waits(self) -> None:
+        """Until it has done all that there was to do: it sleeps each time that one looks, for a while."""
+        asleep = 0
+
+        def is_idle() -> bool:
+            nonlocal asleep
+            asleep = asleep + 1 if psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING else 0
+            return asleep >= 50
+
+        await eventually(is_idle, "nothing to do")
 
     async def ended(self) -> int:
         """Its exit code, once it has ended."""
@@ -397,6 +409,7 @@ async def test_nothing_is_lost_if_the_server_dies_before_the_first_message(tmp_p
         await server.ready()
         with Program(tmp_path / "sub", "subscribe", url, "--json", "--count", "1") as subscriber:
             await server.has_subscribers(1)
+            await subscriber.waits()  # it has read that its stream is open
             subscriber.signal(signal.SIGSTOP)
             server.kill()
             server.start()
