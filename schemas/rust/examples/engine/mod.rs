@@ -7,6 +7,8 @@ pub mod nats;
 pub mod redis;
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use gbe_schema::moves::Move;
@@ -15,8 +17,23 @@ use gbe_schema::subjects::deadletter_subject;
 use gbe_schema::tasks::TaskRecord;
 use gbe_schema::{now_ms, DeadLetter, DeadLetterOriginal, Envelope, Fields, Record, Schema, Ulid};
 
-/// Whatever goes wrong: the examples end with it.
-pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+/// Whatever goes wrong: the examples end with it, and say it in words.
+pub struct Fault(Box<dyn Error + Send + Sync>);
+
+pub type Result<T, E = Fault> = std::result::Result<T, E>;
+
+impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Fault {
+    fn from(fault: E) -> Self {
+        Self(fault.into())
+    }
+}
+
+/// What `main` prints of an error.
+impl fmt::Debug for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}", self.0)
+    }
+}
 
 /// How long a member of a group may hold a message before another one gets it.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -125,7 +142,7 @@ impl Delivery {
     /// It is done, and does not come back.
     pub async fn ack(self) -> Result<()> {
         match self.ack {
-            Ack::Nats(message) => message.ack().await,
+            Ack::Nats(message) => Ok(message.ack().await?),
             Ack::Redis(ack) => ack.send().await,
         }
     }

@@ -28,7 +28,7 @@ pub struct Member(jetstream::consumer::PullConsumer);
 
 impl Nats {
     pub async fn connect(url: &str) -> Result<Self> {
-        let client = async_nats::connect(url).await?;
+        let client = async_nats::connect(url).await.map_err(|fault| format!("{url}: {fault}"))?;
         Ok(Self { jetstream: jetstream::new(client.clone()), client })
     }
 
@@ -46,14 +46,17 @@ impl Nats {
         for (name, value) in headers {
             map.insert(name, value);
         }
-        let reply = self.client.request_with_headers(subject, map, body.into()).await?;
+        let reply = self.client.request_with_headers(subject.clone(), map, body.into()).await;
+        let reply = reply.map_err(|fault| format!("{}: {fault}", no_stream(&subject)))?;
         let answer: Value = serde_json::from_slice(&reply.payload)?;
         Ok(answer.get("error").map(|error| error["err_code"].as_u64().unwrap_or_default()))
     }
 
     pub async fn join(&self, subject: &str, group: &str) -> Result<Member> {
         let name = durable_name(group, subject);
-        let stream = self.jetstream.get_stream(self.jetstream.stream_by_subject(subject).await?).await?;
+        let found = self.jetstream.stream_by_subject(subject).await;
+        let found = found.map_err(|fault| format!("{}: {fault}", no_stream(subject)))?;
+        let stream = self.jetstream.get_stream(found).await?;
         let metadata = [("gbe-group", group), ("gbe-pattern", subject)];
         let wanted = pull::Config {
             durable_name: Some(name.clone()),
@@ -119,4 +122,8 @@ impl Member {
 
 fn pairs(headers: &HeaderMap) -> Vec<(&str, &str)> {
     headers.iter().filter_map(|(name, values)| Some((name.as_ref(), values.last()?.as_str()))).collect()
+}
+
+fn no_stream(subject: &str) -> String {
+    format!("{subject} is not stored; has gbe started with this namespace?")
 }

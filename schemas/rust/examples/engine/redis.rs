@@ -75,7 +75,8 @@ impl Connection {
 
 impl Redis {
     pub async fn connect(url: &str) -> Result<Self> {
-        Ok(Self { url: url.to_owned(), connection: Connection::open(url).await? })
+        let connection = Connection::open(url).await.map_err(|fault| format!("{url}: {fault:?}"))?;
+        Ok(Self { url: url.to_owned(), connection })
     }
 
     /// Name and `max_age` in milliseconds of the configured stream that stores a subject.
@@ -88,7 +89,8 @@ impl Redis {
                 return Ok((name, config["max_age"].as_f64().map(|seconds| (seconds * 1000.0) as u64)));
             }
         }
-        Err(format!("no stream is configured for {subject}: has gbe started with this namespace?").into())
+        Err(format!("{subject} is not stored: no stream is configured for it; has gbe started with this namespace?")
+            .into())
     }
 
     pub async fn publish(&self, envelope: &Envelope) -> Result<()> {
