@@ -1,5 +1,5 @@
 // Package schema is the contract of gbe: the payloads and records of its domains, and how they travel and lie in NATS
-// and in Redis. It reads and writes bytes; connections are the business of a client library (see ../go-examples).
+// and in Redis. It reads and writes bytes; connections are the business of a client library (see examples).
 //
 //   - Payloads and records (AuditChange, TaskRecord, …) are generated from schemas/json. New… makes one with version,
 //     time, id and defaults; Decode… and Encode check it; an error is an *InvalidError with the path of the field.

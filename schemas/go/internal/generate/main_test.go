@@ -32,24 +32,39 @@ func TestTheGeneratedFilesAreFresh(t *testing.T) {
 	}
 }
 
+// contractOf is a folder with one schema of one field.
+func contractOf(t *testing.T, field string) string {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"json/odd.json":   `{"title": "Odd", "x-version": 1, "required": ["v"], "properties": {"v": {"type": "integer"}, "odd": ` + field + `}}`,
+		"redis/write.lua": "return 1\n",
+	} {
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
 // TestWhatIsNotSupportedIsRefused: a schema that the generator does not understand is no silent gap.
 func TestWhatIsNotSupportedIsRefused(t *testing.T) {
-	for name, schema := range map[string]string{
+	if _, err := generate(contractOf(t, `{"type": "string", "default": "a"}`)); err != nil {
+		t.Fatalf("a usual field is refused: %v", err)
+	}
+	for name, field := range map[string]string{
 		"another type":              `{"type": "decimal"}`,
 		"an enum that may be null":  `{"type": ["string", "null"], "enum": ["a"], "default": null}`,
 		"a default of a list":       `{"type": "array", "items": {"type": "string"}, "default": ["a"]}`,
 		"the maximum of a fraction": `{"type": "number", "maximum": 1}`,
+		"a file that is not JSON":   `{`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
-			text := `{"title": "Odd", "x-version": 1, "properties": {"odd": ` + schema + `}}`
-			if err := os.MkdirAll(filepath.Join(folder, "json"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(folder, "json", "odd.json"), []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if files, err := generate(folder); err == nil {
+			if files, err := generate(contractOf(t, field)); err == nil {
 				t.Errorf("it is generated: %s", files["payload_gen.go"])
 			}
 		})
