@@ -38,16 +38,30 @@ func main() {
 	}
 }
 
-func run(options *engine.Options, change schema.AuditChange, key, trace string) error {
+// prepared is the message, if everything about it is as it must be: what is not does not even connect.
+func prepared(options *engine.Options, change schema.AuditChange, key, trace string) (schema.Envelope, error) {
 	if err := options.Check(); err != nil {
-		return err
+		return schema.Envelope{}, err
 	}
 	payload, err := change.Encode()
 	if err != nil {
-		return err
+		return schema.Envelope{}, err
+	}
+	if key != "" {
+		if err := schema.CheckIdempotencyKey(key); err != nil {
+			return schema.Envelope{}, err
+		}
 	}
 	envelope := schema.NewEnvelope(options.Subject(), payload)
 	envelope.Traceparent = trace
+	return envelope, envelope.Validate()
+}
+
+func run(options *engine.Options, change schema.AuditChange, key, trace string) error {
+	envelope, err := prepared(options, change, key, trace)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	open := map[string]func(*engine.Options) (publisher, func(), error){"nats": openNATS, "redis": openRedis}

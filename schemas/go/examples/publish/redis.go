@@ -61,9 +61,6 @@ func storeEntry(ctx context.Context, client redis.UniversalClient, envelope sche
 	}
 	seen := schema.KeysOf(envelope.Subject).SeenID(envelope.ID)
 	if key != "" {
-		if err := schema.CheckIdempotencyKey(key); err != nil {
-			return false, err
-		}
 		seen = schema.KeysOf(envelope.Subject).SeenKey(key)
 	}
 	arguments := append([]any{envelope.ID, dedupWindow.Milliseconds(), maxAge.Milliseconds()}, entry.Values()...)
