@@ -1,0 +1,3 @@
+module gbe/schema
+
+go 1.22

@@ -1,0 +1,145 @@
+"""Go beside Python, live: the examples of the module on the engines that they are for."""
+
+import asyncio
+import itertools
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.archive.test_archiver import Archive
+from tests.languages.go import Ran, built, run
+from tests.redis_engines import MEMORYDB_RULES, RedisCluster
+from tests.tasks.conftest import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
+from tests.waiting import eventually
+
+from gbe.events.publisher import EventPublisher
+from gbe.ids import is_ulid
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("go") is None, reason="there is no Go toolchain (https://go.dev/dl)"),
+    pytest.mark.timeout(300),  # the first one builds
+]
+
+
+class SmallCluster(ClusterBoth):
+    """Three masters, under MemoryDB's rules."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = RedisCluster(folder / "cluster", acl=MEMORYDB_RULES, replicas=0)
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"nats": NatsBoth, "redis": RedisBoth, "cluster": SmallCluster}
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+AFTER = '{"n":18446744073709551615,"é":[0.1,null,"😀"]}'
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """An engine that the tests of this file share."""
+    with ENGINES[request.param](tmp_path_factory.mktemp("engine")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The examples; a worker of pytest-xdist has a folder in that of the run."""
+    base = tmp_path_factory.getbasetemp()
+    return built(base if worker_id == "master" else base.parent)
+
+
+@pytest.fixture
+async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """A namespace that no other test has."""
+    deployment = Deployment(engine, f"g{os.getpid()}-{next(_numbers)}", tmp_path)
+    yield deployment
+    await deployment.close()
+
+
+class Go:
+    """The examples, told of a deployment."""
+
+    def __init__(self, programs: Path, deployment: Deployment) -> None:
+        name = "nats" if isinstance(deployment.engine, NatsBoth) else "redis"
+        self._programs = programs
+        self._words = ("-engine", name, "-url", deployment.engine.url, "-namespace", deployment.namespace)
+
+    async def publish(self, *words: str) -> Ran:
+        """One event."""
+        return await asyncio.to_thread(run, self._programs / "publish", *self._words, *words)
+
+    async def consume(self, count: int) -> Ran:
+        """So many events, for the group ``mirror``."""
+        words = ("-group", "mirror", "-count", str(count))
+        return await asyncio.to_thread(run, self._programs / "consume", *self._words, *words)
+
+
+@pytest.fixture
+def go(programs: Path, deployment: Deployment) -> Go:
+    """The examples."""
+    return Go(programs, deployment)
+
+
+async def test_what_go_publishes_is_archived_and_one_key_is_stored_once(deployment: Deployment, go: Go) -> None:
+    """The archiver follows a pattern: it finds a subject that Go uses first. The key is one for both languages."""
+    archive = Archive(deployment)
+    transport = (await deployment.backend()).transport
+    async with archive.archiving():
+        first = await go.publish("-actor", "ann", "-after", AFTER, "-traceparent", TRACE)
+        keyed = [await go.publish("-actor", "bob", "-key", "invoice-17") for _ in range(2)]
+        assert [said.err for said in (first, *keyed)] == ["", "", ""]
+        assert keyed[1].out == "stored before\n"
+        ids = {first.out.strip(): "ann", keyed[0].out.strip(): "bob"}
+        assert all(is_ulid(id) for id in ids)
+        again = await transport.publish(archive.subject("change"), b"{}", idempotency_key="invoice-17", timeout=30.0)
+        assert again == keyed[0].out.strip()
+        await eventually(archive.is_acknowledged, "all of it is in the archive")
+    rows = {row.id: row for row in await archive.rows()}
+    assert {id: json.loads(row.payload)["actor"] for id, row in rows.items()} == ids
+    row = rows[first.out.strip()]
+    payload = json.loads(row.payload)
+    assert (row.subject, row.traceparent) == (archive.subject("change"), TRACE)
+    assert (payload["v"], payload["action"], payload["target"]) == (1, "update", "invoice/17")
+    assert payload["after"] == json.loads(AFTER)
+    assert is_ulid(payload["id"])
+    assert 0 <= row.timestamp - payload["ts"] < 60_000
+
+
+async def test_go_consumes_what_python_publishes(deployment: Deployment, go: Go) -> None:
+    """With its envelope, by its schema. What does not fit is told with its path, and not delivered again."""
+    transport = (await deployment.backend()).transport
+    events = EventPublisher(transport, deployment.namespace)
+    subject = f"{deployment.namespace}.events.audit.change"
+    await events.audit.change(actor="ann", action="update", target="invoice/17", after=json.loads(AFTER))
+    broken = await transport.publish(subject, b'{"v":1,"ts":1,"id":"a","actor":"","action":"b","target":"c"}')
+    traced = await transport.publish(
+        subject, b'{"v":1,"ts":1,"id":"a","actor":"bob","action":"b","target":"c","new":1}', traceparent=TRACE
+    )
+    said = await go.consume(3)
+    assert said.returncode == 0, said.err
+    assert said.err == f"consume: {broken} is refused: actor: bound: expected 1 to 256 characters, not 0\n"
+    ann, bob = said.lines
+    assert (ann["subject"], ann["schema"], ann["payload"]["actor"]) == (subject, "events/audit-change", "ann")
+    assert ann["payload"]["after"] == json.loads(AFTER)
+    assert (bob["id"], bob["traceparent"]) == (traced, TRACE)
+    assert bob["payload"] == {"v": 1, "ts": 1, "id": "a", "actor": "bob", "action": "b", "target": "c"}
+    last = await events.audit.change(actor="eve", action="update", target="invoice/17")
+    assert [line["id"] for line in (await go.consume(1)).lines] == [last]
+
+
+def test_go_refuses_what_does_not_fit_before_it_leaves(programs: Path) -> None:
+    """With the path of the field; it does not even connect."""
+    for words, path in (
+        (("-actor", ""), "actor: bound"),
+        (("-after", "{"), "after: type"),
+        (("-traceparent", "00-a"), "traceparent: format"),
+        (("-key", "a\nGbe-Id: b"), "idempotency_key: format"),
+        (("-subject", "events.audit.*"), "subject: format"),
+        (("-engine", "kafka"), "-engine"),
+    ):
+        said = run(programs / "publish", *words)
+        assert (said.returncode, said.out) == (1, "")
+        assert said.err.startswith(f"publish: {path}")
