@@ -22,7 +22,7 @@ setup: $(VENV)/.run ## Create .venv with gbe in it
 serve: $(VENV)/.run ## Start the server (options: make serve ARGS="--listen 127.0.0.1:9090")
 	@exec $(BIN)/gbe serve $(ARGS)
 
-test: $(VENV)/.dev lint engines clients languages ## Lint, types and all tests, those in Rust too (options: make test ARGS="-k publish")
+test: $(VENV)/.dev lint engines clients languages ## Lint, types and all tests, of all three languages (options: make test ARGS="-k publish")
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 engines: ## Make sure that the engines of the tests are there
@@ -31,8 +31,9 @@ engines: ## Make sure that the engines of the tests are there
 clients: ## Make sure that the npm clients of the tests are there
 	@scripts/install-clients
 
-languages: ## The contract in Rust, where its toolchain is installed
+languages: ## The contract in Rust and Go, where their toolchains are installed
 	@scripts/test-rust
+	@scripts/test-go
 
 lint: $(VENV)/.dev ## Lint, strict types, and the schemas against their releases
 	$(BIN)/ruff check .
