@@ -229,6 +229,10 @@ func runTaskNames(t *testing.T, v vector) {
 		"reply":        names.Reply(v.text(t, "client_id")),
 		"dead_letters": names.DeadLetters(),
 	}, v.part(t, "names"))
+	queue := names.Queue(kind, TaskRecordPriorityNormal)
+	if v.has("nats_consumer") { // not in the first release
+		same(t, "consumer", NATSConsumer(names.Group(kind), queue), v.text(t, "nats_consumer"))
+	}
 }
 
 func runJobNames(t *testing.T, v vector) {

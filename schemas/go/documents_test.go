@@ -186,13 +186,21 @@ func TestLongErrorsAreCut(t *testing.T) {
 	}
 }
 
+// TestTheConsumerOfAGroup: as gbe names it.
+func TestTheConsumerOfAGroup(t *testing.T) {
+	same(t, "name", NATSConsumer("email-send-workers", "gbe.tasks.email-send.queue"), "email-send-workers-99f05b78db0d")
+}
+
 // TestHashes: against the appendix of RFC 7693 and the example of the cluster specification.
 func TestHashes(t *testing.T) {
 	const abc = "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d17d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"
-	same(t, "blake2b", hex.EncodeToString(blake2b([]byte("abc"), 64)), abc)
+	same(t, "blake2b", hex.EncodeToString(blakeB.sum([]byte("abc"), 64)), abc)
+	const abcS = "508c5e8c327c14e2e1a72ba34eeb452f37458b209ed63a294d999b4c86675982"
+	same(t, "blake2s", hex.EncodeToString(blakeS.sum([]byte("abc"), 32)), abcS)
 	// of Python's hashlib: a whole number of blocks
 	blocks := []byte(strings.Repeat("a", 256))
-	same(t, "blocks", hex.EncodeToString(blake2b(blocks, 16)), "2dbe331c95d600bb74dcd669f0618bd7")
+	same(t, "blocks", hex.EncodeToString(blakeB.sum(blocks, 16)), "2dbe331c95d600bb74dcd669f0618bd7")
+	same(t, "blocks", hex.EncodeToString(blakeS.sum(blocks, 16)), "9664e20cd058de77a0789255533309f4")
 	same(t, "slot", Slot("123456789"), 0x31C3)
 	same(t, "tag", Slot("{a}b"), Slot("a"))
 	same(t, "no tag", Slot("{}a") == Slot(""), false)

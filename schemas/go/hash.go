@@ -1,48 +1,66 @@
 package schema
 
-import (
-	"encoding/binary"
-	"math/bits"
-)
+// A blake is one of the two hashes of RFC 7693, without a key: BLAKE2b on words of 64 bits, BLAKE2s on words of 32. Ids
+// are short, so it is not made for speed; the standard library has neither.
+type blake[W uint32 | uint64] struct {
+	start     [8]W
+	rotations [4]int
+	rounds    int
+	bits      int // of a word
+}
 
-// blake2b is BLAKE2b without a key, with a digest of size bytes (RFC 7693). Ids are short, so it is not made for speed;
-// the standard library has none.
-func blake2b(message []byte, size int) []byte {
-	state := blakeStart
-	state[0] ^= 0x01010000 ^ uint64(size)
-	var block [128]byte
-	count := uint64(0)
-	for len(message) > len(block) {
-		copy(block[:], message)
-		message = message[len(block):]
-		count += uint64(len(block))
-		blakeCompress(&state, &block, count, false)
+var blakeB = blake[uint64]{
+	start: [8]uint64{
+		0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
+		0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
+	},
+	rotations: [4]int{32, 24, 16, 63}, rounds: 12, bits: 64,
+}
+
+var blakeS = blake[uint32]{
+	start: [8]uint32{
+		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
+	},
+	rotations: [4]int{16, 12, 8, 7}, rounds: 10, bits: 32,
+}
+
+// sum returns a digest of size bytes, at most eight words.
+func (h *blake[W]) sum(message []byte, size int) []byte {
+	state := h.start
+	state[0] ^= 0x01010000 ^ W(size)
+	length := 16 * h.bits / 8
+	count := 0
+	for ; len(message)-count > length; count += length {
+		h.compress(&state, message[count:count+length], W(count+length), false)
 	}
-	block = [128]byte{}
-	copy(block[:], message)
-	blakeCompress(&state, &block, count+uint64(len(message)), true)
-	var digest [64]byte
-	for place, word := range state {
-		binary.LittleEndian.PutUint64(digest[8*place:], word)
+	last := make([]byte, length)
+	copy(last, message[count:])
+	h.compress(&state, last, W(len(message)), true)
+	var digest []byte
+	for _, word := range state {
+		for shift := 0; shift < h.bits; shift += 8 {
+			digest = append(digest, byte(word>>shift))
+		}
 	}
 	return digest[:size]
 }
 
-func blakeCompress(state *[8]uint64, block *[128]byte, count uint64, isLast bool) {
-	var words, mixed [16]uint64
-	for place := range words {
-		words[place] = binary.LittleEndian.Uint64(block[8*place:])
+// compress mixes a block into the state; count is how much of the message there is with it.
+func (h *blake[W]) compress(state *[8]W, block []byte, count W, isLast bool) {
+	var words, mixed [16]W
+	for place, letter := range block {
+		words[place*8/h.bits] |= W(letter) << (place * 8 % h.bits)
 	}
 	copy(mixed[:], state[:])
-	copy(mixed[8:], blakeStart[:])
+	copy(mixed[8:], h.start[:])
 	mixed[12] ^= count
 	if isLast {
 		mixed[14] = ^mixed[14]
 	}
-	for round := range 12 {
+	for round := range h.rounds {
 		order := &blakeOrder[round%10]
 		for step, lanes := range blakeLanes {
-			blakeMix(&mixed, lanes, words[order[2*step]], words[order[2*step+1]])
+			h.mix(&mixed, lanes, words[order[2*step]], words[order[2*step+1]])
 		}
 	}
 	for place := range state {
@@ -50,21 +68,21 @@ func blakeCompress(state *[8]uint64, block *[128]byte, count uint64, isLast bool
 	}
 }
 
-func blakeMix(v *[16]uint64, lanes [4]int, x, y uint64) {
+func (h *blake[W]) mix(v *[16]W, lanes [4]int, x, y W) {
 	a, b, c, d := lanes[0], lanes[1], lanes[2], lanes[3]
 	v[a] += v[b] + x
-	v[d] = bits.RotateLeft64(v[d]^v[a], -32)
+	v[d] = h.rotated(v[d]^v[a], 0)
 	v[c] += v[d]
-	v[b] = bits.RotateLeft64(v[b]^v[c], -24)
+	v[b] = h.rotated(v[b]^v[c], 1)
 	v[a] += v[b] + y
-	v[d] = bits.RotateLeft64(v[d]^v[a], -16)
+	v[d] = h.rotated(v[d]^v[a], 2)
 	v[c] += v[d]
-	v[b] = bits.RotateLeft64(v[b]^v[c], -63)
+	v[b] = h.rotated(v[b]^v[c], 3)
 }
 
-var blakeStart = [8]uint64{
-	0x6a09e667f3bcc908, 0xbb67ae8584caa73b, 0x3c6ef372fe94f82b, 0xa54ff53a5f1d36f1,
-	0x510e527fade682d1, 0x9b05688c2b3e6c1f, 0x1f83d9abfb41bd6b, 0x5be0cd19137e2179,
+func (h *blake[W]) rotated(word W, which int) W {
+	count := h.rotations[which]
+	return word>>count | word<<(h.bits-count)
 }
 
 var blakeLanes = [8][4]int{

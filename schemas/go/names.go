@@ -64,6 +64,12 @@ func (k SubjectKeys) Index(stream string) string {
 	return fmt.Sprintf("{gbe/subjects/%s/%d}", stream, k.Bucket())
 }
 
+// NATSConsumer is the durable consumer of a group's subscription to a subject or pattern, which all of its members
+// share; it lies on the stream that stores the subject.
+func NATSConsumer(group, pattern string) string {
+	return fmt.Sprintf("%s-%x", group, blakeS.sum([]byte(pattern), 6))
+}
+
 // StateKeys say where a record lies in Redis and in NATS.
 type StateKeys struct {
 	// Store is the configured state.bucket, such as gbe-state.

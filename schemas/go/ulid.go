@@ -100,7 +100,7 @@ func ulidOfPlace(timeMS, place uint64) string {
 }
 
 // hashedID is the ULID of an unkeyed BLAKE2b of 16 bytes.
-func hashedID(text string) string { return spelled([16]byte(blake2b([]byte(text), 16))) }
+func hashedID(text string) string { return spelled([16]byte(blakeB.sum([]byte(text), 16))) }
 
 // TaskIDOfKey is the id of the one task with this idempotency key: the same for every submit.
 func TaskIDOfKey(taskType, key string) string { return hashedID(taskType + "\n" + key) }
@@ -123,7 +123,7 @@ func TaskIDOfJob(jobID string, place TaskPlace) string {
 	bits := uint64(place.Node&0xFFF)<<28 | uint64(place.Item&0xFFFFF)<<8 | uint64(place.Run)
 	var tail [8]byte
 	binary.BigEndian.PutUint64(tail[:], bits)
-	return spelled([16]byte(append(blake2b([]byte(jobID), 11), tail[3:]...)))
+	return spelled([16]byte(append(blakeB.sum([]byte(jobID), 11), tail[3:]...)))
 }
 
 // PlaceOfTask reads the place from the id of a task; false if it is no task of that job.
@@ -132,7 +132,7 @@ func PlaceOfTask(jobID, taskID string) (TaskPlace, bool) {
 		return TaskPlace{}, false
 	}
 	value := ulidValue(taskID)
-	if hex.EncodeToString(value[:11]) != hex.EncodeToString(blake2b([]byte(jobID), 11)) {
+	if hex.EncodeToString(value[:11]) != hex.EncodeToString(blakeB.sum([]byte(jobID), 11)) {
 		return TaskPlace{}, false
 	}
 	bits := binary.BigEndian.Uint64(append([]byte{0, 0, 0}, value[11:]...))

@@ -42,6 +42,15 @@ class Ran:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+def shell(commands: str, folder: Path) -> Ran:
+    """Run commands of a page, all of which must succeed; blocks for as long as they compile."""
+    said = subprocess.run(
+        ["bash", "-euc", commands], cwd=folder, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert said.returncode == 0, said.stderr[-4000:]
+    return Ran(said.returncode, said.stdout, said.stderr)
+
+
 def run(program: Path, *words: str) -> Ran:
     """Run an example to its end; blocks."""
     process = subprocess.Popen(

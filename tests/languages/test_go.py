@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.archive.test_archiver import Archive
-from tests.languages.go import Ran, built, run
+from tests.languages.go import MODULE, Ran, built, run, shell
 from tests.redis_engines import MEMORYDB_RULES, RedisCluster
 from tests.tasks.conftest import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.waiting import eventually
@@ -32,6 +32,8 @@ class SmallCluster(ClusterBoth):
 
 
 ENGINES: dict[str, Callable[[Path], Engine]] = {"nats": NatsBoth, "redis": RedisBoth, "cluster": SmallCluster}
+ROOT = MODULE.parents[2]
+PAGE = ROOT / "docs" / "languages-go.md"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 AFTER = '{"n":18446744073709551615,"é":[0.1,null,"😀"]}'
 _numbers = itertools.count(1)
@@ -57,6 +59,12 @@ async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment
     deployment = Deployment(engine, f"g{os.getpid()}-{next(_numbers)}", tmp_path)
     yield deployment
     await deployment.close()
+
+
+def block(words: str, language: str) -> str:
+    """What the page has between fences, behind some words."""
+    rest = PAGE.read_text().partition(words)[2]
+    return rest.partition(f"```{language}\n")[2].partition("```")[0]
 
 
 class Go:
@@ -128,6 +136,27 @@ async def test_go_consumes_what_python_publishes(deployment: Deployment, go: Go)
     assert bob["payload"] == {"v": 1, "ts": 1, "id": "a", "actor": "bob", "action": "b", "target": "c"}
     last = await events.audit.change(actor="eve", action="update", target="invoice/17")
     assert [line["id"] for line in (await go.consume(1)).lines] == [last]
+
+
+async def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
+    """``docs/languages-go.md``: the module, the program, and the examples on an engine with gbe's streams."""
+    billing, checkout = tmp_path / "billing", tmp_path / "gbe"
+    billing.mkdir()
+    checkout.symlink_to(ROOT)
+    (billing / "main.go").write_text(block("<!-- payloads:", "go"))
+    said = await asyncio.to_thread(shell, f"{block('<!-- module:', 'sh')}go run .", billing)
+    assert said.out == block("It prints", "text")
+    with NatsBoth(tmp_path) as engine:
+        deployment = Deployment(engine, "gbe", tmp_path)
+        await deployment.backend()
+        await deployment.close()
+        commands = block("<!-- events:", "sh").replace("nats://127.0.0.1:4222", engine.url)
+        said = await asyncio.to_thread(shell, commands, ROOT)
+    one, other, before, *consumed = said.out.splitlines()
+    assert before == "stored before"
+    events = [json.loads(line) for line in consumed]
+    assert [event["id"] for event in events] == [one, other]
+    assert [event["payload"]["actor"] for event in events] == ["ann", "bob"]
 
 
 def test_go_refuses_what_does_not_fit_before_it_leaves(programs: Path) -> None:
