@@ -12,6 +12,11 @@ PATIENCE = 30.0
 """Seconds that anything may take on a machine that others use too. Only a failing test waits so long."""
 
 
+CLOCKS_DIFFER = 0.02
+"""Seconds by which two clocks of a machine may disagree about one duration: one counts whole milliseconds, the other is
+being corrected. What must not happen *earlier* than a time is measured with that much of patience."""
+
+
 async def eventually(
     condition: Callable[[], T | Awaitable[T]], description: str, *, within: float = PATIENCE, interval: float = 0.01
 ) -> T:

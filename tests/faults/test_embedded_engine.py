@@ -440,7 +440,7 @@ async def test_an_engine_that_cannot_write_is_replaced(tmp_path: Path) -> None:
 async def test_an_engine_whose_port_was_taken_moves_and_says_so(tmp_path: Path) -> None:
     """It waits for its port; when that does not come back it takes another, rewrites the attach file and tells."""
     moves: list[Attachment] = []
-    config = quick(restart_backoff=2.0, restart_backoff_max=2.0, port_patience=2.1)
+    config = quick(restart_backoff=4.0, restart_backoff_max=4.0, port_patience=4.1)
     async with EmbeddedEngine(tmp_path, config, on_moved=moves.append) as engine:
         before = engine.attachment
         await store(before, b"kept")
@@ -456,7 +456,7 @@ async def test_an_engine_whose_port_was_taken_moves_and_says_so(tmp_path: Path) 
                 squatter.listen()
                 return True
 
-            await eventually(squat, "the squatter's port", within=1.7)
+            await eventually(squat, "the squatter's port", within=3.7)
             await eventually(lambda: bool(moves), "the move")
         assert engine.failed_restarts >= 1
         assert engine.attachment.urls != before.urls

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.engines import NatsProcess
 from tests.proxy import TcpProxy
-from tests.waiting import eventually, first, take
+from tests.waiting import PATIENCE, eventually, first, take
 
 from gbe.errors import PublishOutcomeUnknownError, TransportUnavailableError
 from gbe.ids import new_ulid
@@ -212,7 +212,7 @@ async def test_publishes_that_end_in_the_outage_tell_how(engine: Engine) -> None
 
 async def test_calls_to_an_engine_that_is_down_fail_in_time(engine: Engine) -> None:
     """Every operation has a deadline of its own; when the engine is back, the same calls succeed."""
-    async with await engine.open(request_timeout=0.3, publish_timeout=0.3) as transport:
+    async with await engine.open(request_timeout=1.0, publish_timeout=1.0) as transport:
         await transport.ensure_stream(STREAM)
         await transport.publish(SUBJECTS[0], b"")
         await asyncio.to_thread(engine.process.kill)
@@ -239,11 +239,9 @@ async def test_calls_to_an_engine_that_is_down_fail_in_time(engine: Engine) -> N
             consume,
             tail,
         ]
-        for call in calls:
-            started = time.monotonic()
-            with pytest.raises(TransportUnavailableError):
-                await call()
-            assert time.monotonic() - started < 5.0
+        async with asyncio.timeout(PATIENCE):
+            outcomes = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes if not isinstance(outcome, TransportUnavailableError)] == []
         await asyncio.to_thread(engine.process.start)
         await eventually(lambda: is_back(transport), "the connection")
         await transport.publish(SUBJECTS[0], b"again")
@@ -265,7 +263,7 @@ async def test_opening_without_an_engine_fails_in_time(engine: Engine) -> None:
     started = time.monotonic()
     with pytest.raises(TransportUnavailableError, match=str(engine.process.port)):
         await engine.open(connect_timeout=0.5)
-    assert time.monotonic() - started < 5.0
+    assert time.monotonic() - started < PATIENCE
 
 
 async def test_a_delayed_message_survives_the_engine(engine: Engine) -> None:
@@ -358,7 +356,7 @@ async def test_a_half_open_connection_that_is_full_is_given_up(engine: Engine, p
 
 async def test_an_answer_that_nobody_waits_for_any_more_does_no_harm(engine: Engine) -> None:
     """A ping that timed out while the engine was frozen is answered afterwards, and the connection goes on."""
-    async with await engine.open(ping_interval=300.0, request_timeout=0.5) as transport:
+    async with await engine.open(ping_interval=300.0, request_timeout=2.0) as transport:
         await transport.ensure_stream(STREAM)
         await transport.publish("gbe.a.x", b"")
         async with transport.tail(["gbe.a.x"]) as tail:
@@ -368,7 +366,7 @@ async def test_an_answer_that_nobody_waits_for_any_more_does_no_harm(engine: Eng
             engine.process.thaw()
             await transport.publish("gbe.a.x", b"next", timeout=10.0)
             assert (await first(aiter(tail), within=10.0)).envelope.payload == b"next"
-            assert await transport.ping() < 0.5
+            assert await transport.ping() < 2.0
 
 
 async def test_a_slow_connection_changes_nothing(engine: Engine, proxy: TcpProxy) -> None:
@@ -435,7 +433,7 @@ async def test_closing_while_the_engine_is_away_ends_soon(engine: Engine) -> Non
         await asyncio.to_thread(engine.process.kill)
         started = time.monotonic()
         await transport.close()
-        assert time.monotonic() - started < 15.0
+        assert time.monotonic() - started < PATIENCE
     await asyncio.to_thread(engine.process.start)
     async with await engine.open() as transport, transport.consume("gbe.a.x", "g", OPTIONS) as deliveries:
         await (await first(aiter(deliveries))).ack()  # its attempt is 1 or 2: the engine forgets counts when it crashes

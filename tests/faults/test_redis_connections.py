@@ -164,7 +164,7 @@ async def test_an_unknown_outcome_is_cleared_up_by_its_id_or_key(proxy: TcpProxy
     subject = f"{await new_root(transport)}.x"
     await transport.publish(subject, b"")
     ids = [new_ulid() for _ in range(6)]
-    proxy.delay = 0.5
+    proxy.delay = 20.0
     outcomes = await asyncio.gather(
         *(transport.publish(subject, b"", id=id, idempotency_key=id, timeout=0.2) for id in ids), return_exceptions=True
     )
@@ -186,7 +186,7 @@ async def test_a_refusal_after_a_lost_answer_leaves_the_outcome_unknown(
     transport = await through.open(stall_timeout=600.0)
     subject = f"{await new_root(transport)}.x"
     await transport.publish(subject, b"")
-    proxy.delay = 0.3
+    proxy.delay = 20.0
     id = new_ulid()
     publishing = asyncio.create_task(transport.publish(subject, b"", id=id))
     await eventually(lambda: redis_server.call("XLEN", subject.replace(".", ":")) == 2, "the message in the store")

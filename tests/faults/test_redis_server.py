@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import pytest
@@ -10,7 +10,7 @@ from tests.engines import free_port
 from tests.faults.redis_faults import OPTIONS, Clients, answers, new_load, new_root
 from tests.redis_engines import RedisProcess
 from tests.total_queue import Account, history
-from tests.waiting import eventually, take
+from tests.waiting import PATIENCE, eventually, take
 
 from gbe.errors import PublishOutcomeUnknownError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
@@ -90,7 +90,7 @@ async def test_publishes_that_end_in_the_outage_tell_how(redis_server: RedisProc
     redis_server.freeze()
     await asyncio.gather(*publishing)
     redis_server.thaw()
-    assert slowest < 3.0
+    assert slowest < PATIENCE
     failed = sorted(account.unknown)
     assert len(failed) >= 20
     repeated = set(failed[::2])
@@ -102,7 +102,7 @@ async def test_publishes_that_end_in_the_outage_tell_how(redis_server: RedisProc
 
 async def test_calls_to_a_server_that_is_down_fail_in_time(redis_server: RedisProcess, clients: Clients) -> None:
     """Every operation has a deadline of its own; when the server is back, the same calls succeed."""
-    transport = await clients.open(request_timeout=0.2, publish_timeout=0.2)
+    transport = await clients.open(request_timeout=1.0, publish_timeout=1.0)
     root = await new_root(transport)
     await transport.publish(f"{root}.x", b"")
 
@@ -138,17 +138,20 @@ async def test_calls_to_a_server_that_is_down_fail_in_time(redis_server: RedisPr
                 lambda: tail(f"{root}.*"),
             ]
             await delivery.in_progress()  # something to be sent that cannot be sent
-            for call in calls:
-                started = time.monotonic()
-                with pytest.raises(TransportUnavailableError):
-                    await call()
-                assert time.monotonic() - started < 5.0
+            await all_fail(calls)
         redis_server.thaw()
         await eventually(lambda: answers(transport), "the connection")
         await transport.publish(f"{root}.x", b"again")
         for pattern in (f"{root}.x", f"{root}.*"):
             await consume(pattern)
             await tail(pattern)
+
+
+async def all_fail(calls: Sequence[Callable[[], Awaitable[object]]]) -> None:
+    """At once, so that their deadlines may be long enough for a machine that stands still now and then."""
+    async with asyncio.timeout(PATIENCE):
+        outcomes = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, TransportUnavailableError)] == []
 
 
 async def test_opening_without_a_server_fails_in_time(redis_server: RedisProcess, clients: Clients) -> None:
@@ -158,7 +161,7 @@ async def test_opening_without_a_server_fails_in_time(redis_server: RedisProcess
         started = time.monotonic()
         with pytest.raises(TransportUnavailableError, match=str(redis_server.port)):
             await clients.open(connect_timeout=0.5)
-        assert time.monotonic() - started < 5.0
+        assert time.monotonic() - started < PATIENCE
         await asyncio.to_thread(redis_server.kill)
 
 
@@ -180,7 +183,7 @@ async def test_closing_while_the_server_is_away_ends_soon(
             await asyncio.sleep(0)
             started = time.monotonic()
             await transport.close()
-            assert time.monotonic() - started < 10.0  # of what is held the time to drain, and of each answer its own
+            assert time.monotonic() - started < PATIENCE  # the time to drain, and of each answer its own
             with pytest.raises(TransportUnavailableError):
                 await publishing
         if way == redis_server.kill:

@@ -133,7 +133,7 @@ class TestSizes:
         started = time.monotonic()
         answer = server.exchange(request("Content-Length: 0", path=f"/{topic}?title=early&{query}"))
         assert answer.json()["title"] == "early"
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < PATIENCE
 
     def test_deep_json(self, server: Server, topic: str) -> None:
         body = b'{"topic":"%s","actions":%s%s}' % (topic.encode(), b"[" * 3000, b"]" * 3000)
@@ -401,7 +401,7 @@ class TestSlowClients:
     @pytest.mark.parametrize("begin", [b"GET /", b"GET /t HTTP/1.1\r\n", b"GET /t HTTP/1.1\r\nHost: x\r\nX-A: "])
     def test_headers_that_trickle(self, start: StartServer, begin: bytes) -> None:
         """However alive the client looks."""
-        server = start(http=HttpConfig(header_timeout=0.5))
+        server = start(http=HttpConfig(header_timeout=1.0))
         started = time.monotonic()
         with server.connect() as raw:
             raw.send(begin)
@@ -414,10 +414,10 @@ class TestSlowClients:
                             break
             raw.socket.settimeout(PATIENCE)
             assert raw.is_closed()
-        assert 0.4 < time.monotonic() - started < 10
+        assert 0.9 < time.monotonic() - started < PATIENCE
 
     def test_the_second_request_has_the_same_time(self, start: StartServer, topic: str) -> None:
-        server = start(http=HttpConfig(header_timeout=0.5))
+        server = start(http=HttpConfig(header_timeout=1.0))
         with server.connect() as raw:
             raw.send(request("Content-Length: 1", body=b"x", path=f"/{topic}") + b"GET /t HT")
             assert raw.answer().status == 200
@@ -425,11 +425,11 @@ class TestSlowClients:
             assert raw.is_closed()
 
     def test_an_idle_connection_is_kept_and_then_closed(self, start: StartServer, topic: str) -> None:
-        server = start(http=HttpConfig(header_timeout=0.2, keep_alive_timeout=1))
+        server = start(http=HttpConfig(header_timeout=1.0, keep_alive_timeout=3))
         with server.connect() as raw:
             raw.send(request("Content-Length: 1", body=b"x", path=f"/{topic}"))
             assert raw.answer().status == 200
-            raw.socket.settimeout(0.5)
+            raw.socket.settimeout(1.0)
             with pytest.raises(TimeoutError):
                 raw.socket.recv(1)
             raw.socket.settimeout(PATIENCE)
@@ -437,7 +437,7 @@ class TestSlowClients:
 
     @pytest.mark.parametrize("path", ["/t", "/"])
     def test_bodies_that_trickle(self, start: StartServer, path: str) -> None:
-        server = start(http=HttpConfig(body_timeout=0.5))
+        server = start(http=HttpConfig(body_timeout=1.0))
         started = time.monotonic()
         with server.connect() as raw:
             raw.send(request("Content-Length: 100", body=b"begin", path=path))
@@ -451,10 +451,10 @@ class TestSlowClients:
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 40801
             raw.socket.settimeout(PATIENCE)
             assert raw.is_closed(), "what comes after 408 cannot be a request"
-        assert 0.4 < time.monotonic() - started < 10
+        assert 0.9 < time.monotonic() - started < PATIENCE
 
     def test_the_rest_of_a_refused_body_has_a_deadline_too(self, start: StartServer) -> None:
-        server = start(http=HttpConfig(body_timeout=0.5))
+        server = start(http=HttpConfig(body_timeout=1.0))
         with server.connect() as raw:
             raw.send(request("Content-Length: 100000", "Priority: 9"))
             refused(raw.answer(), 40007)
@@ -468,7 +468,7 @@ class TestSlowClients:
                             break
                     except TimeoutError:
                         continue
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < PATIENCE
 
     def test_expect_100_continue(self, server: Server, topic: str) -> None:
         with server.connect() as raw:

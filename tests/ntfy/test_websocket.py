@@ -164,7 +164,7 @@ def test_the_server_pings(server: Server, topic: str) -> None:
         assert frame(raw)[0] == 1
         opcode, payload = frame(raw)
         assert opcode == 9
-        assert KEEPALIVE - 0.5 < time.monotonic() - started < PATIENCE
+        assert KEEPALIVE / 2 < time.monotonic() - started < PATIENCE
         raw.send(bytes([0x8A, 0x80 | len(payload), 0, 0, 0, 0]) + payload)  # a pong, masked with zeros
         sent = server.publish(topic, "x")
         assert json.loads(frame(raw)[1])["id"] == sent["id"]

@@ -179,13 +179,13 @@ async def test_a_step_that_takes_too_long_is_interrupted(deployment: Deployment,
         if hang:
             await asyncio.Event().wait()
         for number in range(6):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.4)
             ctx.progress(number + 1, 6)
         moved_on.set()
         return "done"
 
     async with deployment.working(app):
-        slow = await app.submit("steps", hang=False, step_timeout=0.4)
+        slow = await app.submit("steps", hang=False, step_timeout=2.0)
         stuck = await app.submit("steps", hang=True, step_timeout=0.4)
         assert await slow.result(timeout=30) == "done"
         with pytest.raises(TaskFailedError, match="step timeout"):
@@ -196,12 +196,12 @@ async def test_a_step_that_takes_too_long_is_interrupted(deployment: Deployment,
 async def test_a_task_has_only_its_whole_time(deployment: Deployment, app: App) -> None:
     """Retries included: the whole-task timeout ends them."""
 
-    @app.task("endless", max_retries=1000, backoff="fixed", backoff_base="50ms")
+    @app.task("endless", max_retries=1000, backoff="fixed", backoff_base="150ms")
     async def endless(ctx: TaskContext) -> None:
         raise OSError("again")
 
     async with deployment.working(app), deployment.sweeping():
-        task = await app.submit("endless", timeout=0.5)
+        task = await app.submit("endless", timeout=2.0)
         with pytest.raises(TaskFailedError, match="again"):
             await task.result(timeout=30)
         assert (await task.refresh()).retry_count < 30

@@ -41,7 +41,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisProcess]:
 @pytest.fixture
 async def on_redis(redis: RedisProcess) -> AsyncIterator[StateStore]:
     redis.call("FLUSHALL")
-    config = RedisConfig(url=redis.user_url, request_timeout=0.5, stall_timeout=0.5)  # marks are kept for 1.5 s
+    config = RedisConfig(url=redis.user_url, request_timeout=2.0, stall_timeout=0.5)  # marks are kept for 4.5 s
     async with await RedisStateStore.open(config, CONFIG) as store:
         yield store
 

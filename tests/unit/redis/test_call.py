@@ -9,6 +9,7 @@ import pytest
 from hiredis import ReplyError
 from tests.engines import free_port
 from tests.redis_engines import RedisProcess
+from tests.waiting import CLOCKS_DIFFER, PATIENCE
 
 from gbe.redis.call import Call
 from gbe.redis.client import RedisClient
@@ -53,7 +54,7 @@ async def test_an_answer_that_does_not_come_in_time_is_an_error_at_the_deadline(
         started = time.monotonic()
         with pytest.raises(RedisUnavailableError, match="did not answer in time") as caught:
             await client.call("INCR", "late", timeout=SOON)
-        assert SOON <= time.monotonic() - started < 3
+        assert SOON - CLOCKS_DIFFER <= time.monotonic() - started < PATIENCE
         assert caught.value.maybe_done
     finally:
         server.thaw()
@@ -65,7 +66,7 @@ async def test_a_server_that_is_not_there_is_an_error_at_the_deadline() -> None:
     started = time.monotonic()
     with pytest.raises(RedisUnavailableError, match=r"127\.0\.0\.1"):
         await RedisClient.open(config)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < PATIENCE
 
 
 async def test_a_closed_client_says_so(server: RedisProcess) -> None:
@@ -139,7 +140,7 @@ async def test_wrong_credentials_fail_at_once_and_stay_secret(own_server: RedisP
         started = time.monotonic()
         with pytest.raises(RedisRefusedError) as caught:
             await RedisClient.open(RedisConfig(url=url))
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < PATIENCE
         assert "hunter2" not in str(caught.value)
 
 

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from itertools import groupby
+from math import ceil
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -382,7 +383,9 @@ class RedisConsumption(Consumption):
 
     def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
         """Return a message to the group, with the number of deliveries that it is to have."""
-        self._outbox.give_back(delivery.names, delivery.entry_id, delivery.count, count, round(delay * 1000))
+        # the server counts from the beginning of its millisecond: one more, or what is refused would come back early
+        delay_ms = ceil(delay * 1000) + 1 if delay > 0 else 0
+        self._outbox.give_back(delivery.names, delivery.entry_id, delivery.count, count, delay_ms)
         self._returned[delivery.names.subject] = None
         self.release(delivery)
         if delay > 0 and not self._stopped:
