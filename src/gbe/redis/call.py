@@ -155,10 +155,11 @@ class Call:
             else:
                 self._slow_down()
             if self._pause:
-                if loop.time() + self._pause >= deadline:
-                    break
                 # not all at once, when many wait for the same thing
-                await asyncio.sleep(self._pause * random.uniform(0.7, 1.3))  # noqa: S311  no secret
+                pause = self._pause * random.uniform(0.7, 1.3)  # noqa: S311  no secret
+                if loop.time() + pause >= deadline:
+                    break
+                await asyncio.sleep(pause)
             self._send()
         raise RedisUnavailableError(self._reason or "no node serves it", maybe_done=self._maybe_done)
 
@@ -204,7 +205,7 @@ class Call:
                 self._network.refresh_soon()
             if code == "READONLY":
                 # it has become a replica, and its name may be another server's by now
-                self._network.link(self._address).drop()
+                self._network.link(self._address).retire()
             self._reason = f"Redis at {self._address}: {reply}"
             self._slow_down()
         elif code in REFUSED:

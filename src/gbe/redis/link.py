@@ -41,6 +41,7 @@ class Link:
         self._task: asyncio.Task[None] | None = None
         self._heard = 0.0  # when the server last said something, or was first asked after a silence
         self._closed = False
+        self._retiring = False  # the present connection is given up when everything is answered
 
     def send(self, command: bytes) -> asyncio.Future[Reply]:
         """Send a packed command; the answer, or a ``LinkLostError`` if the connection ends before it came.
@@ -62,6 +63,12 @@ class Link:
         """Give the present connection up; the next command opens another. For one that is known to lead nowhere."""
         if self._serving is not None:
             self._serving.abort()
+
+    def retire(self) -> None:
+        """The same once what was sent is answered: nobody need wonder what became of it. Nothing more is sent there."""
+        self._retiring = self._serving is not None
+        if not self._waiting:
+            self.drop()
 
     async def close(self) -> None:
         """End the connection; what still waits fails with ``LinkLostError``."""
@@ -99,7 +106,7 @@ class Link:
             await self._serve(connection)
 
     async def _serve(self, connection: PipelinedConnection) -> None:
-        self.is_up, self._serving = True, connection
+        self.is_up, self._serving, self._retiring = True, connection, False
         watchdog = self._loop.call_later(self._config.stall_timeout / 2, self._watch)
         self._watchdog = watchdog
         writing = self._loop.create_task(self._write(connection), name=f"gbe.redis.write.{self.address}")
@@ -124,7 +131,7 @@ class Link:
     async def _write(self, connection: PipelinedConnection) -> None:
         try:
             while True:
-                if not self._queue:
+                while not self._queue or self._retiring:
                     self._wake.clear()
                     await self._wake.wait()
                 commands, self._queue = self._queue, []
@@ -145,6 +152,8 @@ class Link:
                 future = waiting.popleft()
                 if not future.done():  # its caller may have been cancelled
                     future.set_result(reply)
+            if self._retiring and not waiting:
+                self.drop()
 
     def _watch(self) -> None:
         """Twice in each ``stall_timeout``: is anybody there?"""

@@ -160,10 +160,10 @@ class FakeLink:
 
     def __init__(self, answers: Sequence[Reply]) -> None:
         self.answers, self.sent = list(answers), list[bytes]()
-        self.drops = 0
+        self.retirements = 0
 
-    def drop(self) -> None:
-        self.drops += 1
+    def retire(self) -> None:
+        self.retirements += 1
 
     def send(self, command: bytes) -> "asyncio.Future[Reply]":
         self.sent.append(command)
@@ -249,7 +249,7 @@ async def test_a_server_that_has_become_a_replica_is_connected_to_anew() -> None
     """Its name may be another server's by now; nothing else ends a connection."""
     network = FakeNetwork([ReplyError("READONLY replica"), ReplyError("LOADING"), b"value"])
     assert await result(network, "GET", "k") == b"value"
-    assert network.links[HERE].drops == 1
+    assert network.links[HERE].retirements == 1
 
 
 async def test_what_does_not_pass_is_an_error_at_the_deadline() -> None:
