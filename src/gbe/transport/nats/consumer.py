@@ -28,6 +28,7 @@ from gbe.envelope import Envelope
 from gbe.errors import ConfigError, PayloadTooLargeError, TransportError
 from gbe.schemas import deadletter
 from gbe.subjects import overlaps
+from gbe.transport import draining
 from gbe.transport.base import (
     AfterId,
     AfterPosition,
@@ -232,11 +233,7 @@ class NatsConsumption(Consumption):
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
-        deadline = time.monotonic() + timeout
-        while self._connection.is_connected and (now := time.monotonic()) < deadline:
-            if all(delivery.expires_at <= now for delivery in self._held):
-                break  # the engine has taken them back
-            await asyncio.sleep(0.01)
+        await draining.ended(self._held, timeout, self.group, is_reachable=lambda: self._connection.is_connected)
         for delivery in list(self._held):
             self.answer(delivery, b"-NAK")
 

@@ -13,6 +13,7 @@ from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
 from gbe.subjects import check_pattern, check_subject
+from gbe.transport import draining
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -48,7 +49,6 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
-_DRAIN_TIMEOUT: Final = 10.0
 _TRIM_STEP: Final = 1_000  # sequences in one purge
 _TRIM_PAUSE: Final = 0.01
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
@@ -375,7 +375,7 @@ class NatsTransport(Transport):
                 stack.push_async_callback(member.stop)
             for tail in list(self._tails):
                 stack.push_async_callback(tail.close)
-            await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+            await asyncio.gather(*(member.drain(draining.DRAIN_TIMEOUT) for member in list(self._members)))
 
     def _check_open(self) -> None:
         if self._closed:
