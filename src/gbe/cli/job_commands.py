@@ -67,16 +67,10 @@ def jobs_start(
 ) -> None:
     """Start a job; prints its id."""
     from gbe.cli.jobs import start
-    from gbe.cli.tasks import parse_params
-    from gbe.durations import parse_duration
-    from gbe.errors import ConfigError
+    from gbe.cli.tasks import parse_params, seconds
 
-    try:
-        seconds = None if wait is None else parse_duration(wait)
-    except ValueError as exc:
-        raise ConfigError(f"--wait is {wait!r}; expected {exc}") from None
     settings = load_settings(config, data_dir, transport)
-    start(settings, job_type, parse_params(words or [], params), idempotency_key, seconds, json=json)
+    start(settings, job_type, parse_params(words or [], params), idempotency_key, seconds("wait", wait), json=json)
 
 
 @jobs_app.command("list")
