@@ -14,7 +14,7 @@ from typing import Self
 from urllib.parse import quote
 
 import psycopg
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
 
 USER, PASSWORD, DATABASE = "gbe", "s3cret of the tests", "postgres"
 _PATIENCE = 60.0
@@ -78,7 +78,7 @@ class PostgresProcess:
             os.setgroups([])
             os.setgid(self._user.pw_gid)
             os.setuid(self._user.pw_uid)
-        _die_with_parent()
+        die_with_parent()
 
     def start(self) -> None:
         """Start it and return once it serves; the port of the first start is kept."""

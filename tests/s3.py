@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
 
 ACCESS_KEY, SECRET_KEY = "gbe", "s3cret-key-of-the-tests"
 BUCKET = "gbe-test"
@@ -79,7 +79,7 @@ class S3Process:
                 stderr=out,
                 cwd=self.folder,
                 env={"HOME": str(self.folder), "TMPDIR": str(self.folder)},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:

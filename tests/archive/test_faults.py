@@ -13,8 +13,8 @@ import pytest
 from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
 from tests.archive.s3_faults import FaultyS3, Mode
+from tests.deployments import Deployment
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.objects.config import ObjectsConfig

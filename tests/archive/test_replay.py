@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
+from tests.deployments import Deployment
 from tests.postgres import PostgresProcess
-from tests.tasks.conftest import Deployment
 
 from gbe.archive import files
 from gbe.archive.batch import Batch

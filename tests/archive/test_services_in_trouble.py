@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
+from tests.deployments import Deployment
 from tests.engines import free_port
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.archive.config import ArchiveConfig
