@@ -16,6 +16,8 @@ from urllib.parse import quote
 import psycopg
 from tests.engines import die_with_parent, free_port
 
+from gbe.ids import new_ulid
+
 USER, PASSWORD, DATABASE = "gbe", "s3cret of the tests", "postgres"
 _PATIENCE = 60.0
 
@@ -106,6 +108,12 @@ class PostgresProcess:
         """Run one statement as the superuser."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def new_database(self) -> str:
+        """The URL of a database that nobody else has."""
+        name = f"d{new_ulid().lower()}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(database=name)
 
     def stop(self) -> None:
         """SIGINT, PostgreSQL's fast shutdown: sessions are ended."""

@@ -11,6 +11,9 @@ from typing import Self
 import httpx
 from tests.engines import die_with_parent, free_port
 
+from gbe.ids import new_ulid
+from gbe.objects.config import ObjectsConfig
+
 ACCESS_KEY, SECRET_KEY = "gbe", "s3cret-key-of-the-tests"
 BUCKET = "gbe-test"
 _BINARY = Path(sys.executable).parent / "weed"
@@ -29,6 +32,15 @@ class S3Process:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._ports['s3']}"
+
+    def place(self, folder: str | None = None) -> ObjectsConfig:
+        """A folder of its bucket; without a name one that nobody else has."""
+        return ObjectsConfig(
+            url=f"s3://{BUCKET}/{folder or new_ulid()}",
+            endpoint=self.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+        )
 
     def __enter__(self) -> Self:
         for _ in range(10):
