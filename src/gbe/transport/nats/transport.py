@@ -37,8 +37,9 @@ from gbe.transport.base import (
 from gbe.transport.nats import wire
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.connection import NatsConnection
-from gbe.transport.nats.consumer import GroupRegistry, NatsConsumption
+from gbe.transport.nats.consumer import NatsConsumption
 from gbe.transport.nats.errors import ApiError, NoRespondersError, NotPermittedError, translated
+from gbe.transport.nats.groups import GroupRegistry
 from gbe.transport.nats.history import History, rfc3339
 from gbe.transport.nats.pages import Pages
 from gbe.transport.nats.publisher import Publication, Publisher
