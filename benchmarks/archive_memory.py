@@ -15,7 +15,7 @@ from typing import Final
 import psutil
 import uvloop
 from tests.archive.processes import ArchiverProcess
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.deployments import ENGINES, Deployment
 
 from benchmarks import plot
 from benchmarks.bench_consume import fill

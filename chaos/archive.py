@@ -33,7 +33,7 @@ from gbe.tasks.backend import Backend
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.archive.processes import ArchiverProcess
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.deployments import ENGINES, Deployment
 
 from chaos.archive_places import ObjectsPlace, Place, PostgresPlace
 

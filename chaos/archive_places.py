@@ -11,9 +11,9 @@ from typing import Final, Self
 import psycopg
 from tests.archive.processes import ids, verdict
 from tests.archive.s3_faults import FaultyS3, Mode
+from tests.deployments import Deployment
 from tests.postgres import PostgresProcess
 from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import Deployment
 
 from gbe.archive.postgres.config import PostgresConfig
 from gbe.archive.postgres.database import Database

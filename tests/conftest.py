@@ -6,4 +6,4 @@ from hypothesis import settings
 settings.register_profile("gbe", deadline=None)
 settings.load_profile("gbe")
 
-pytest_plugins = ("tests.redis_fixtures",)
+pytest_plugins = ("tests.redis_fixtures", "tests.service_fixtures")

@@ -21,7 +21,7 @@ _PORTS = range(12_000, 20_000)  # below the ephemeral range: nobody's outgoing c
 _given: deque[int] = deque()  # ports, the latest last
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: no engine outlives its test run
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it, and pass that on
 
@@ -82,7 +82,7 @@ class NatsProcess:
                 stdout=out,
                 stderr=out,
                 env={},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and self._process.poll() is None:

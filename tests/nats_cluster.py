@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import nats.errors
 from nats.aio.client import Client
-from tests.engines import BINARY, _die_with_parent, free_port
+from tests.engines import BINARY, die_with_parent, free_port
 from tests.waiting import eventually, first, take
 
 from gbe.errors import TransportError
@@ -82,7 +82,7 @@ class Server:
                 stdout=out,
                 stderr=out,
                 env={},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
 
     def _configuration(self) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from typing import Self
 from urllib.parse import quote
 
 import psycopg
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
+
+from gbe.ids import new_ulid
 
 USER, PASSWORD, DATABASE = "gbe", "s3cret of the tests", "postgres"
 _PATIENCE = 60.0
@@ -78,7 +80,7 @@ class PostgresProcess:
             os.setgroups([])
             os.setgid(self._user.pw_gid)
             os.setuid(self._user.pw_uid)
-        _die_with_parent()
+        die_with_parent()
 
     def start(self) -> None:
         """Start it and return once it serves; the port of the first start is kept."""
@@ -106,6 +108,12 @@ class PostgresProcess:
         """Run one statement as the superuser."""
         with psycopg.connect(self.url(), autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    def new_database(self) -> str:
+        """The URL of a database that nobody else has."""
+        name = f"d{new_ulid().lower()}"
+        self.execute(f"CREATE DATABASE {name}")
+        return self.url(database=name)
 
     def stop(self) -> None:
         """SIGINT, PostgreSQL's fast shutdown: sessions are ended."""

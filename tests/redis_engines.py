@@ -23,7 +23,7 @@ import trustme
 from redis.connection import Connection, SSLConnection
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
-from tests.engines import _die_with_parent, _stands, free_port
+from tests.engines import _stands, die_with_parent, free_port
 
 USER: Final = "gbe"
 PASSWORD: Final = "s3cret"
@@ -340,7 +340,7 @@ def _spawn(command: Sequence[str], out: IO[bytes]) -> subprocess.Popen[bytes]:
         stdout=out,
         stderr=out,
         env={},
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+        preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
     )
 
 

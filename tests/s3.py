@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
+
+from gbe.ids import new_ulid
+from gbe.objects.config import ObjectsConfig
 
 ACCESS_KEY, SECRET_KEY = "gbe", "s3cret-key-of-the-tests"
 BUCKET = "gbe-test"
@@ -29,6 +32,15 @@ class S3Process:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self._ports['s3']}"
+
+    def place(self, folder: str | None = None) -> ObjectsConfig:
+        """A folder of its bucket; without a name one that nobody else has."""
+        return ObjectsConfig(
+            url=f"s3://{BUCKET}/{folder or new_ulid()}",
+            endpoint=self.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+        )
 
     def __enter__(self) -> Self:
         for _ in range(10):
@@ -79,7 +91,7 @@ class S3Process:
                 stderr=out,
                 cwd=self.folder,
                 env={"HOME": str(self.folder), "TMPDIR": str(self.folder)},
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.engines import _die_with_parent
+from tests.engines import die_with_parent
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def serving(folder: Path, environment: Mapping[str, str]) -> Iterator[Path]:
             env=environment,
             stdout=log,
             stderr=log,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509
+            preexec_fn=die_with_parent,  # noqa: PLW1509
         )
         yield log_file
         process.terminate()

@@ -4,6 +4,7 @@ Type-only imports count: an import used only for types couples two rooms just as
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,13 @@ def test_back_ends_are_opened_in_one_place(path: Path) -> None:
     backends = {n for n in imports(path) if n.startswith("gbe.transport.") and n != "gbe.transport.base"}
     backends = {n for n in backends if not n.startswith(own)}
     assert not backends, f"{name} knows a back end: {sorted(backends)}"
+
+
+def test_every_room_is_in_the_documents_table() -> None:
+    """docs/architecture.md says what is in each."""
+    page = (ROOT.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {room for row in re.findall(r"^\| (`.+?) \|", page, re.MULTILINE) for room in re.findall(r"`(\w+)`", row)}
+    assert not set().union(*LAYERS) - named
 
 
 def test_the_vocabulary_stands_alone() -> None:

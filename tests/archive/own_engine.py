@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.deployments import ENGINES, Deployment
 
 __all__ = ["deployment"]
 

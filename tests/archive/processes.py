@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from tests.engines import _die_with_parent
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
+from tests.engines import die_with_parent
 
 from gbe.archive import files
 from gbe.archive.layout import DATA
@@ -72,7 +72,7 @@ class ArchiverProcess:
                 env=environment,
                 stdout=out,
                 stderr=out,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
 from tests.waiting import eventually
 
 from gbe.archive import files

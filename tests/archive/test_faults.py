@@ -13,11 +13,9 @@ import pytest
 from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
 from tests.archive.s3_faults import FaultyS3, Mode
-from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
+from tests.s3 import S3Process
 from tests.waiting import eventually
-
-from gbe.objects.config import ObjectsConfig
 
 __all__ = ["deployment"]
 
@@ -35,12 +33,7 @@ async def test_archivers_are_killed_while_the_sink_misbehaves(
     transport = (await deployment.backend()).transport
     subjects = [f"f.events.audit.{name}" for name in ("change", "access", "login")]
     async with FaultyS3(int(s3.endpoint.rpartition(":")[2])) as proxy:
-        place = ObjectsConfig(
-            url=f"s3://{BUCKET}/{tmp_path.name}",
-            endpoint=s3.endpoint,
-            access_key_id=ACCESS_KEY,
-            secret_access_key=SECRET_KEY,
-        )
+        place = s3.place(tmp_path.name)
 
         def start() -> ArchiverProcess:
             return ArchiverProcess(deployment, place, proxy.url, tmp_path / "log")

@@ -12,8 +12,8 @@ from tests.archive.messages import DAY_MS, batch
 from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess
 from tests.conformance.sink.places import PostgresPlace
+from tests.deployments import Deployment
 from tests.postgres import PostgresProcess
-from tests.tasks.conftest import Deployment
 from tests.waiting import eventually
 
 from gbe.archive.config import ArchiveConfig

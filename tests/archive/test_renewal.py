@@ -1,10 +1,8 @@
 """Streams that are deleted and made anew while they are archived: stated, and nothing of either is mixed or lost."""
 
-import nats
 import pytest
 from tests.archive.test_archiver import QUICK, Archive, archive, publish
-from tests.redis_engines import RedisCluster
-from tests.tasks.conftest import NatsBoth, RedisBoth
+from tests.deployments import MemoryBoth, NatsBoth
 from tests.waiting import eventually
 
 from gbe.archive.layout import DATA, DataFile
@@ -20,20 +18,9 @@ __all__ = ["archive"]
 
 async def _delete_stream(archive: Archive) -> None:
     """With everything in it; the archiver's own group goes with it."""
-    engine, namespace = archive.deployment.engine, archive.deployment.namespace
-    if isinstance(engine, NatsBoth):
-        client = await nats.connect(engine.url)
-        await client.jetstream().delete_stream(f"{namespace}-events-audit")
-        await client.close()
-        return
-    if not isinstance(engine, RedisBoth):
+    if isinstance(archive.deployment.engine, MemoryBoth):
         pytest.skip("it lives and dies with the process")
-    nodes = engine.process.nodes if isinstance(engine.process, RedisCluster) else [engine.process]
-    for pattern in (f"{namespace}:events:audit:*", f"{{{namespace}:events:audit:*"):
-        for node in nodes:
-            for key in node.call("KEYS", pattern):
-                owner = engine.process.master_of(key.decode()) if isinstance(engine.process, RedisCluster) else node
-                owner.call("DEL", key)
+    await archive.deployment.engine.delete_stream(f"{archive.deployment.namespace}.events.audit")
 
 
 async def _alerts(archive: Archive) -> list[bytes]:

@@ -1,14 +1,14 @@
 """Archived messages, read back and published again: the range, the order, and nothing twice."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
+from tests.deployments import Deployment
 from tests.postgres import PostgresProcess
-from tests.tasks.conftest import Deployment
 
 from gbe.archive import files
 from gbe.archive.batch import Batch
@@ -20,7 +20,6 @@ from gbe.archive.open import open_history, open_sink, query
 from gbe.archive.replay import Plan, Replay
 from gbe.archive.sink import Sink
 from gbe.errors import ArchiveError, ArchiveQueryError, TransportUnavailableError
-from gbe.ids import new_ulid
 from gbe.objects.config import ObjectsConfig
 from gbe.objects.store import ObjectStore
 from gbe.transport.base import Transport
@@ -29,22 +28,13 @@ FIRST = 20_000  # a day: 2024-10-04
 OTHER = "gbe.events.audit.access"
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresProcess]:
-    """A PostgreSQL server that the tests of a run share."""
-    with PostgresProcess() as process:
-        yield process
-
-
 @pytest.fixture(params=[*files.FORMATS, "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveConfig:
     """An archive of each kind."""
     if request.param != "postgres":
         return ArchiveConfig(url=str(tmp_path / "archive"), format=request.param)
     server: PostgresProcess = request.getfixturevalue("postgres")
-    database = f"d{new_ulid().lower()}"
-    server.execute(f"CREATE DATABASE {database}")
-    return ArchiveConfig(url=server.url(database=database))
+    return ArchiveConfig(url=server.new_database())
 
 
 def of(subject: str, some: Batch) -> Batch:
@@ -113,9 +103,7 @@ async def test_every_archive_answers_the_same_query(place: ArchiveConfig) -> Non
 
 async def test_postgres_answers_in_a_transaction_that_cannot_write_and_ends(postgres: PostgresProcess) -> None:
     """Neither a function that writes nor one that waits gets far."""
-    database = f"d{new_ulid().lower()}"
-    postgres.execute(f"CREATE DATABASE {database}")
-    place = ArchiveConfig(url=postgres.url(database=database))
+    place = ArchiveConfig(url=postgres.new_database())
     async with await open_sink(place, ObjectsConfig(), "") as sink:
         await fill(sink, days=1)
 

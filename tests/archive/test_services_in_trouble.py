@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from tests.archive.own_engine import deployment
 from tests.archive.processes import ArchiverProcess, archived, verdict
+from tests.deployments import Deployment
 from tests.engines import free_port
-from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
-from tests.tasks.conftest import Deployment
+from tests.s3 import S3Process
 from tests.waiting import eventually
 
 from gbe.archive.config import ArchiveConfig
@@ -73,12 +73,7 @@ async def test_each_trouble_has_its_alert_and_nothing_is_lost(
     """The same events wait through all of them; the first archiver whose sink is well archives them, once."""
     transport = (await deployment.backend()).transport
     published = [await transport.publish(SUBJECT, payload) for payload in EVENTS]
-    good = ObjectsConfig(
-        url=f"s3://{BUCKET}/{tmp_path.name}",
-        endpoint=s3.endpoint,
-        access_key_id=ACCESS_KEY,
-        secret_access_key=SECRET_KEY,
-    )
+    good = s3.place(tmp_path.name)
     for trouble in troubles(good, full_disk):
         process = ArchiverProcess(deployment, trouble.place, s3.endpoint, tmp_path / "log")
         try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.archive.messages import SUBJECT, batch
 from tests.archive.s3_faults import FaultyS3, Mode
-from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
+from tests.s3 import SECRET_KEY, S3Process
 
 from gbe.archive.config import ArchiveConfig
 from gbe.archive.manifest import Mark
@@ -16,7 +16,6 @@ from gbe.archive.object_sink import ObjectSink
 from gbe.archive.open import open_sink
 from gbe.archive.verify import Known, verify
 from gbe.errors import ConfigError, ObjectStoreRefusedError, SinkRefusedError, SinkUnavailableError
-from gbe.ids import new_ulid
 from gbe.objects.config import ObjectsConfig
 from gbe.objects.store import ObjectStore
 
@@ -25,13 +24,7 @@ pytestmark = pytest.mark.fault
 
 @pytest.fixture
 def place(s3: S3Process) -> ObjectsConfig:
-    return ObjectsConfig(
-        url=f"s3://{BUCKET}/{new_ulid()}",
-        endpoint=s3.endpoint,
-        access_key_id=ACCESS_KEY,
-        secret_access_key=SECRET_KEY,
-        timeout=3.0,
-    )
+    return replace(s3.place(), timeout=3.0)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from tests.tasks.conftest import deployment, engine
+from tests.deployment_fixtures import deployment, engine
 
 from gbe.config import default_streams
 from gbe.http.app import build_application

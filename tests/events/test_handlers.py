@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
 from tests.waiting import eventually
 
 from gbe import App, Event

@@ -8,7 +8,7 @@ import pytest
 from tests.faults.redis_faults import Clients, config_for
 from tests.redis_engines import RedisCluster, RedisProcess
 
-from gbe.transport.redis import transport
+from gbe.transport import draining
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ async def clients(redis_server: RedisProcess, monkeypatch: pytest.MonkeyPatch) -
     """Clients of the server."""
     async with AsyncExitStack() as stack:
         yield Clients(stack, config_for(redis_server.url))
-        monkeypatch.setattr(transport, "_DRAIN_TIMEOUT", 0.1)  # for what a test has in hand at its end
+        monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 0.1)  # for what a test has in hand at its end
 
 
 @pytest.fixture
@@ -47,4 +47,4 @@ async def cluster_clients(redis_cluster: RedisCluster, monkeypatch: pytest.Monke
     """Clients of the cluster."""
     async with AsyncExitStack() as stack:
         yield Clients(stack, config_for(redis_cluster.url))
-        monkeypatch.setattr(transport, "_DRAIN_TIMEOUT", 0.1)
+        monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 0.1)

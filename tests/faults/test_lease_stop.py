@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.engines import NatsProcess, _die_with_parent
+from tests.engines import NatsProcess, die_with_parent
 from tests.waiting import eventually
 
 from gbe.state.base import StateStore
@@ -40,7 +40,7 @@ def holders(process: NatsProcess) -> Iterator[dict[str, subprocess.Popen[bytes]]
             child = children[name] = subprocess.Popen(
                 [sys.executable, script, process.url, KEY, str(TERM), name],
                 stderr=subprocess.DEVNULL,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent,  # noqa: PLW1509
             )
             stack.callback(child.wait)
             stack.callback(child.kill)

@@ -16,8 +16,8 @@ from tests.waiting import eventually, take
 
 from gbe.errors import TransportUnavailableError
 from gbe.ids import new_ulid
+from gbe.transport import draining
 from gbe.transport.base import LATEST, Consumption, Delivery
-from gbe.transport.redis import transport as transport_module
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.transport import RedisTransport
 
@@ -264,7 +264,7 @@ async def test_what_the_last_member_returned_is_there_for_the_next(
             await asyncio.gather(running, return_exceptions=True)
         else:
             await take(aiter(member), 4)
-            monkeypatch.setattr(transport_module, "_DRAIN_TIMEOUT", 0.3)
+            monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 0.3)
             closing = asyncio.create_task(leaving.close())
             await asyncio.sleep(0)
     if way == "drained":

@@ -15,8 +15,8 @@ from tests.waiting import PATIENCE, eventually, take
 from gbe.errors import PublishOutcomeUnknownError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
 from gbe.redis.config import RedisConfig
+from gbe.transport import draining
 from gbe.transport.base import StreamConfig
-from gbe.transport.redis import transport as transport_module
 from gbe.transport.redis.activity import FRESH
 from gbe.transport.redis.transport import RedisTransport
 
@@ -169,7 +169,7 @@ async def test_closing_while_the_server_is_away_ends_soon(
     redis_server: RedisProcess, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing can be returned then: what was held comes back by itself after the ack timeout."""
-    monkeypatch.setattr(transport_module, "_DRAIN_TIMEOUT", 1.0)
+    monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 1.0)
     for way in (redis_server.kill, redis_server.freeze):
         transport = await RedisTransport.open(RedisConfig(url=redis_server.url, request_timeout=1.0))
         root = await new_root(transport)

@@ -1,15 +1,12 @@
 """Jobs on every back end; each orchestrator is as another process would have it."""
 
-import itertools
-import os
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.schedules.conftest import ClusterBoth
-from tests.tasks.conftest import ENGINES, Deployment, Engine
+from tests.deployment_fixtures import any_engine, deployment
+from tests.deployments import Deployment
 
 from gbe.app import App
 from gbe.cli.runtime import in_background
@@ -19,7 +16,7 @@ from gbe.jobs.client import JobClient
 from gbe.jobs.config import OrchestratorConfig
 from gbe.jobs.orchestrator import Orchestrator
 
-_numbers = itertools.count(1)
+__all__ = ["any_engine", "deployment"]
 
 QUICK = OrchestratorConfig(interval=0.05, patience=0.5)
 
@@ -59,24 +56,6 @@ class Bench:
         """Where each task of a job is."""
         job, plan = await self.jobs.get(job_id), await self.jobs.store.plan(job_id)
         return {node.name: job.code(number).word for number, node in enumerate(plan.definition.nodes)}
-
-
-@pytest.fixture(scope="session", params=[*ENGINES, "redis-cluster"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that the tests of a run share."""
-    if request.param == "redis-cluster":
-        yield ClusterBoth(request.getfixturevalue("redis_cluster"))
-        return
-    with ENGINES[request.param](tmp_path_factory.mktemp("engine")) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """A namespace that no other test has."""
-    deployment = Deployment(engine, f"j{os.getpid()}-{next(_numbers)}", tmp_path)
-    yield deployment
-    await deployment.close()
 
 
 @pytest.fixture

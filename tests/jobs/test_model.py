@@ -22,10 +22,10 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.deployments import Deployment, Engine, MemoryBoth
 from tests.jobs.conftest import QUICK
 from tests.jobs.mortal import Died, Life, mortal
 from tests.jobs.oracle import Ended, Spec, World, graphs
-from tests.tasks.conftest import Deployment, Engine, MemoryBoth
 from tests.told import ends_told
 
 from gbe.errors import IllegalJobTransitionError, StateError, TransportError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.engines import _die_with_parent
+from tests.engines import die_with_parent
 from tests.waiting import PATIENCE
 
 MODULE = Path(__file__).parents[2] / "schemas" / "go" / "examples"
@@ -58,7 +58,7 @@ def run(program: Path, *words: str) -> Ran:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+        preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
     )
     try:
         out, err = process.communicate(timeout=PATIENCE)

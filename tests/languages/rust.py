@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Self
 
-from tests.engines import _die_with_parent
+from tests.engines import die_with_parent
 
 CRATE = Path(__file__).parents[2] / "schemas" / "rust"
 
@@ -50,7 +50,7 @@ class Example:
                 [program, *words],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
 
     def __enter__(self) -> Self:

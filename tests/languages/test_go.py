@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from tests.archive.test_archiver import Archive
+from tests.deployments import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.languages.go import MODULE, Ran, built, run, shell
 from tests.redis_engines import MEMORYDB_RULES, RedisCluster
-from tests.tasks.conftest import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.waiting import eventually
 
 from gbe.events.publisher import EventPublisher

@@ -13,10 +13,10 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.deployments import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.jobs.conftest import Bench
 from tests.languages.rust import Example, built, has_toolchain
 from tests.story.gbe import Gbe
-from tests.tasks.conftest import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.waiting import eventually, first
 
 from gbe.app import App

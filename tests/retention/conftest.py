@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.archive.conftest import engine
-from tests.tasks.conftest import Engine
+from tests.deployment_fixtures import any_engine
+from tests.deployments import Engine
 from tests.waiting import eventually
 
 from gbe.schemas.archive import POSITION, ArchiveRule, progress_key
@@ -21,7 +21,7 @@ from gbe.sweeper.retention import Pass, Retention
 from gbe.sweeper.streams import Streams
 from gbe.transport.base import EARLIEST, ConsumeOptions, StreamConfig, Transport
 
-__all__ = ["engine"]
+__all__ = ["any_engine"]
 
 AGE = 0.5
 """Seconds after which the messages of these tests are too old."""

@@ -1,64 +1,25 @@
 """Schedules on every back end, by a clock that tests move; each scheduler is as another process would have it."""
 
-import itertools
-import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.redis_engines import RedisCluster
-from tests.tasks.conftest import ENGINES, Deployment, Engine
+from tests.deployment_fixtures import any_engine, deployment
+from tests.deployments import Deployment
 
 from gbe.clock import ManualClock
-from gbe.redis.config import RedisConfig
 from gbe.schedules.client import ScheduleClient
 from gbe.schedules.config import SchedulerConfig
 from gbe.schedules.names import ScheduleNames
 from gbe.schedules.scheduler import Scheduler
 from gbe.schedules.starter import Started, Target
 from gbe.starters import TargetStarter
-from gbe.state.base import StateConfig, StateStore
-from gbe.state.redis.store import RedisStateStore
 from gbe.tasks.backend import Backend
 from gbe.tasks.client import TaskClient
 from gbe.tasks.registry import TypeRegistry
-from gbe.transport.base import Transport
-from gbe.transport.redis.transport import RedisTransport
 
-_numbers = itertools.count(1)
+__all__ = ["any_engine", "deployment"]
 
 CONFIGURED = {"work": {"command": ["/bin/cat"]}, "other": {"command": ["/bin/cat"]}}
-
-
-class ClusterBoth(Engine):
-    """A Redis Cluster, with a user who may do what MemoryDB allows."""
-
-    def __init__(self, cluster: RedisCluster) -> None:
-        self._config = RedisConfig(url=cluster.user_url)
-
-    async def transport(self) -> Transport:
-        return await RedisTransport.open(self._config)
-
-    async def state(self, bucket: str) -> StateStore:
-        return await RedisStateStore.open(self._config, StateConfig(bucket=bucket))
-
-
-@pytest.fixture(scope="session", params=[*ENGINES, "redis-cluster"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine that the tests of a run share."""
-    if request.param == "redis-cluster":
-        yield ClusterBoth(request.getfixturevalue("redis_cluster"))
-        return
-    with ENGINES[request.param](tmp_path_factory.mktemp("engine")) as engine:
-        yield engine
-
-
-@pytest.fixture
-async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """A namespace that no other test has."""
-    deployment = Deployment(engine, f"s{os.getpid()}-{next(_numbers)}", tmp_path)
-    yield deployment
-    await deployment.close()
 
 
 class WallClock(ManualClock):

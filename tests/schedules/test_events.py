@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
+from tests.deployments import Deployment
 from tests.schedules.conftest import CONFIGURED
-from tests.tasks.conftest import Deployment
 from tests.waiting import eventually, first
 
 from gbe.lifecycle.record import TaskRecord

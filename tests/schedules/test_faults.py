@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from tests.engines import _die_with_parent, free_port
-from tests.tasks.conftest import ENGINES, Deployment
+from tests.deployments import ENGINES, Deployment
+from tests.engines import die_with_parent, free_port
 from tests.waiting import eventually
 
 from gbe.schedules.client import ScheduleClient
@@ -69,7 +69,7 @@ class Server:
                 env=environment,
                 stdout=out,
                 stderr=out,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
 
     def kill(self) -> None:

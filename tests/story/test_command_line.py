@@ -17,7 +17,7 @@ from typing import Any, Self
 import httpx
 import psutil
 import pytest
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
 from tests.waiting import PATIENCE, eventually
 
 GBE = str(Path(sys.executable).parent / "gbe")
@@ -42,7 +42,7 @@ class Program:
                 stdout=out,
                 stderr=err,
                 env=ENVIRONMENT | environment,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - nothing of ours runs in threads here
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - nothing of ours runs in threads here
             )
 
     @property
@@ -164,7 +164,7 @@ async def gbe(*arguments: str, stdin: bytes = b"", **environment: str) -> Finish
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT | environment,
-        preexec_fn=_die_with_parent,
+        preexec_fn=die_with_parent,
     )
     async with asyncio.timeout(PATIENCE):
         out, err = await process.communicate(stdin)

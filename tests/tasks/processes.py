@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from tests.engines import _die_with_parent
+from tests.engines import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +61,7 @@ class GbeProcess:
                 env=environment,
                 stdout=out,
                 stderr=out,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
 
     def __enter__(self) -> Self:

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
 from tests.waiting import eventually
 
 from gbe import App

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 import uvloop
-from tests.tasks.conftest import QUICK, Deployment
+from tests.deployments import QUICK, Deployment
 
 from gbe import App
 from gbe.errors import TaskFailedError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.engines import _die_with_parent, free_port
+from tests.engines import die_with_parent, free_port
 
 from gbe.tasks.client import MAX_PARAMS
 
@@ -32,7 +32,7 @@ class Shell:
                 env=self._environment(),
                 stdout=out,
                 stderr=out,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+                preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
             )
         self._processes.append(process)
         return process

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.tasks.conftest import CLUSTER, ENGINES, Deployment
+from tests.deployments import CLUSTER, ENGINES, Deployment
 from tests.tasks.processes import GbeProcess
 from tests.tasks.program import app as program
 from tests.told import end_of_task, ends_told
@@ -94,7 +94,7 @@ everywhere = pytest.mark.parametrize("deployment", ["nats", "redis", "cluster"],
 async def test_messages_are_disposable(deployment: Deployment, client: App, start: Start_) -> None:
     """All streams of tasks are deleted before any worker starts: all tasks complete, by the sweeper."""
     tasks = await submit(client, 1000)
-    await deployment.engine.delete_streams(deployment.namespace)
+    await deployment.engine.delete_stream(f"{deployment.namespace}.tasks")
     start()
     start("sweeper")
     await all_completed(client, tasks)
@@ -111,7 +111,7 @@ async def test_messages_are_disposable_while_workers_run(deployment: Deployment,
         return (await tasks[10].refresh()).state is TaskState.COMPLETED
 
     await eventually(some_are_done, "work has begun", within=30)
-    await deployment.engine.delete_streams(deployment.namespace)
+    await deployment.engine.delete_stream(f"{deployment.namespace}.tasks")
     tasks += await asyncio.gather(*(client.submit("work", number=n) for n in range(300, 400)))
     await all_completed(client, tasks)
 
@@ -119,7 +119,7 @@ async def test_messages_are_disposable_while_workers_run(deployment: Deployment,
 @pytest.mark.parametrize("deployment", ["nats"], indirect=True)
 async def test_a_deleted_stream_is_made_anew_by_who_publishes(deployment: Deployment, client: App) -> None:
     """Nobody reads, and nobody starts: the signal that finds no stream is late, those that follow are stored."""
-    await deployment.engine.delete_streams(deployment.namespace)
+    await deployment.engine.delete_stream(f"{deployment.namespace}.tasks")
     await client.submit("work", number=1)
     later = await client.submit("work", number=2)
     queue = deployment.names.queue("work", Priority.NORMAL)

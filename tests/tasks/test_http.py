@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 import msgspec
 import pytest
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
 
 from gbe import App
 from gbe.http.app import build_application

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.tasks.conftest import Deployment
+from tests.deployments import Deployment
 from tests.waiting import eventually, first
 
 from gbe import App, TaskContext

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.tasks.conftest import QUICK_SWEEPER, Deployment
+from tests.deployments import QUICK_SWEEPER, Deployment
 from tests.waiting import eventually, first
 
 from gbe import App, TaskContext

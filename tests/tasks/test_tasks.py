@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from tests.tasks.conftest import QUICK, Deployment
+from tests.deployments import QUICK, Deployment
 from tests.waiting import eventually
 
 from gbe import App, DoNotRetryError, TaskContext

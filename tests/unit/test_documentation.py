@@ -2,13 +2,17 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.nats_cluster import documented_permissions
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from gbe.cli import ntfy_reference
+from gbe.cli.main import app
 from gbe.cli.reference import table
 from gbe.config import load
 
@@ -28,12 +32,61 @@ def test_the_page_for_those_who_come_from_ntfy_names_every_option() -> None:
     assert ntfy_reference.table() in page
 
 
+def anchors(text: str) -> set[str]:
+    """What GitHub calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return {re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-") for heading in plain}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link and picture exists."""
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+    """Every relative link, picture and heading exists."""
+    text = page.read_text(encoding="utf-8")
+    for target, heading in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", text):
+        if "://" in target:
+            continue
+        file = page.parent / target if target else page
+        assert file.exists(), f"{page.name} links to {target}"
+        assert not heading or heading in anchors(file.read_text(encoding="utf-8")), f"{page.name}: {target}#{heading}"
+
+
+def command_lines(text: str) -> Iterator[str]:
+    """What follows ``gbe`` wherever a page shows it as code."""
+    fence = re.compile(r"^```(.*?)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    for kind, block in fence.findall(text):
+        if not kind or kind.startswith("sh"):
+            yield from re.findall(r"^(?:\w+=\S+ )*gbe ([a-z].*)$", block, re.MULTILINE)
+    yield from re.findall(r"`gbe ([a-z][^`\n]*)`", fence.sub("", text))
+
+
+def wrong_in(line: str) -> str | None:
+    """What of a command line the program does not know; ``list|add`` stands for each of them."""
+    words = line.split()
+    commands = [get_command(app)]
+    while words and isinstance(commands[0], TyperGroup) and re.fullmatch(r"[a-z|-]+", words[0]):
+        group, names = commands[0], words.pop(0).split("|")
+        if unknown := [name for name in names if name not in group.commands]:
+            return unknown[0]
+        commands = [group.commands[name] for name in names]
+    known = {option for command in commands for parameter in command.params for option in parameter.opts}
+    known |= {option for command in commands for parameter in command.params for option in parameter.secondary_opts}
+    own = re.split(r" [|#;] ", " ".join(words))[0].partition("--exec ")[0]
+    options = re.findall(r"(?<!\S)--[a-z-]+", own)
+    return next((option for option in options if option not in known | {"--help"}), None)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_commands_on_a_page_are_there(page: Path) -> None:
+    """Each command and each long option that a page shows is one of the program."""
+    lines = list(command_lines(page.read_text(encoding="utf-8")))
+    assert [(line, word) for line in lines if (word := wrong_in(line))] == []
+
+
+def test_a_command_that_is_not_there_is_noticed() -> None:
+    """Else the test above would hold of anything."""
+    page = "`gbe tasks list --type x`, `gbe notify user list|add`\n```sh\ngbe tasks lst\nA=b gbe serve --listn 1\n```\n"
+    assert [wrong_in(line) for line in command_lines(page)] == ["lst", "--listn", None, None]
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ from gbe.state.redis.keys import Buckets
 from gbe.subjects import check_pattern, check_subject, matches
 from gbe.transport.base import deadletter_subject
 from gbe.transport.nats import wire as nats_wire
-from gbe.transport.nats.consumer import durable_name
+from gbe.transport.nats.groups import durable_name
 from gbe.transport.redis import wire as redis_wire
 from gbe.transport.redis.keys import keys_of, subject_of
 

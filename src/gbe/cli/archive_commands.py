@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption
+from gbe.cli.options import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
 
 archive_app = typer.Typer(name="archive", help="Look into the archive, verify and prune it.", no_args_is_help=True)
 
@@ -16,9 +16,8 @@ UrlOption = Annotated[
 def archiver(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:
     """Run an archiver alone; several may run, one is active at a time."""
     from gbe.cli.archive import archive
-    from gbe.config import load
 
-    archive(load(config, flags={"data_dir": data_dir, "transport": transport}))
+    archive(load_settings(config, data_dir, transport))
 
 
 @archive_app.command("status")
@@ -30,9 +29,8 @@ def status(
 ) -> None:
     """How far each subject is archived, and how much waits."""
     from gbe.cli.archive import show_status
-    from gbe.config import load
 
-    show_status(load(config, flags={"data_dir": data_dir, "transport": transport}), json=json)
+    show_status(load_settings(config, data_dir, transport), json=json)
 
 
 @archive_app.command("verify")
@@ -48,10 +46,9 @@ def verify(
 ) -> None:
     """Read every file and name those that were deleted, changed or put in; exit 1 if there is one."""
     from gbe.cli.archive import show_verification
-    from gbe.config import load
 
-    flags = {"data_dir": data_dir, "transport": transport, "archive.url": url}
-    show_verification(load(config, flags=flags), offline=offline, json=json)
+    flags = {"archive.url": url}
+    show_verification(load_settings(config, data_dir, transport, flags), offline=offline, json=json)
 
 
 @archive_app.command("prune")
@@ -66,10 +63,9 @@ def prune(
 ) -> None:
     """Say which days are older than the retention, and with --yes remove them."""
     from gbe.cli.archive import prune as run
-    from gbe.config import load
 
-    flags = {"data_dir": data_dir, "transport": transport, "archive.retention": older_than}
-    run(load(config, flags=flags), yes=yes)
+    flags = {"archive.retention": older_than}
+    run(load_settings(config, data_dir, transport, flags), yes=yes)
 
 
 @archive_app.command("release")
@@ -81,6 +77,5 @@ def release(
 ) -> None:
     """Archive no more: retention may then remove what is not archived; stop every archiver first."""
     from gbe.cli.archive import release as run
-    from gbe.config import load
 
-    run(load(config, flags={"data_dir": data_dir, "transport": transport}), yes=yes)
+    run(load_settings(config, data_dir, transport), yes=yes)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from gbe.cli.archive_commands import UrlOption, archive_app
-from gbe.cli.task_commands import ConfigOption, DataDirOption, TransportOption
+from gbe.cli.options import ConfigOption, DataDirOption, TransportOption, load_settings
 
 _MOMENT = "all, 2026-01-31T12:00:00Z, unix time, or a duration such as 2h"
 
@@ -24,9 +24,8 @@ def query(
 ) -> None:
     """Ask the archive with SQL; no server need run."""
     from gbe.cli.archive_query import Bounds, Form, show
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "archive.url": url})
+    settings = load_settings(config, data_dir, flags={"archive.url": url})
     show(settings, sql, Form.parse(json=json, csv=csv), Bounds.parse(limit, timeout, memory))
 
 
@@ -54,9 +53,8 @@ def replay(
 ) -> None:
     """Print archived messages as JSON lines, or publish them again: in order, and however often, each once."""
     from gbe.cli.archive_replay import Wish, replay
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "transport": transport, "archive.url": url})
+    settings = load_settings(config, data_dir, transport, {"archive.url": url})
     wish = Wish.parse(settings.namespace, subject, since, until, to_subject, to_own_subjects=to_own_subjects, rate=rate)
     replay(settings, wish, dry_run=dry_run)
 
@@ -74,7 +72,6 @@ def ddl(
 ) -> None:
     """Print the SQL that makes the archive's table in Athena or PostgreSQL."""
     from gbe.cli.archive_ddl import show
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "archive.url": url})
+    settings = load_settings(config, data_dir, flags={"archive.url": url})
     show(settings, database, first_day=first_day, table=table)

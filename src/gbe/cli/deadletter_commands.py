@@ -1,12 +1,10 @@
 """The options of ``gbe deadletters …``; what they do is loaded when they are called."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from gbe.config import Settings
+from gbe.cli.options import ConfigOption, CursorOption, DataDirOption, JsonOption, TransportOption, load_settings
 
 deadletters_app = typer.Typer(
     name="deadletters", help="Look into what failed for good, and send it again.", no_args_is_help=True
@@ -25,18 +23,6 @@ UntilOption = Annotated[str | None, typer.Option(metavar="WHEN", help="Failed be
 AllOption = Annotated[bool, typer.Option("--all", help="All that are open: needed without ids and filters.")]
 LimitOption = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many, the oldest first.")]
 IdsArgument = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Ids of letters.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")
-]
-DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
-TransportOption = Annotated[str | None, typer.Option(metavar="embedded|URL", help="The message transport.")]
-
-
-def _settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
-    from gbe.config import load
-
-    return load(config, flags={"data_dir": data_dir, "transport": transport})
 
 
 @deadletters_app.command("list")
@@ -50,7 +36,7 @@ def deadletters_list(
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[int, typer.Option(metavar="N", help="At most so many.")] = 50,
-    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.")] = None,
+    cursor: CursorOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -60,7 +46,7 @@ def deadletters_list(
     from gbe.cli.deadletters import list_letters, parse_filter
 
     wanted = parse_filter(domain, subject, group, reason, fingerprint, status, since, until)
-    list_letters(_settings(config, data_dir, transport), wanted, limit=limit, cursor=cursor, json=json)
+    list_letters(load_settings(config, data_dir, transport), wanted, limit=limit, cursor=cursor, json=json)
 
 
 @deadletters_app.command("groups")
@@ -82,7 +68,7 @@ def deadletters_groups(
     from gbe.cli.deadletters import groups, parse_filter
 
     wanted = parse_filter(domain, subject, group, reason, fingerprint, status, since, until)
-    groups(_settings(config, data_dir, transport), wanted, json=json)
+    groups(load_settings(config, data_dir, transport), wanted, json=json)
 
 
 @deadletters_app.command("show")
@@ -97,7 +83,7 @@ def deadletters_show(
     """Show a dead letter with the message that failed."""
     from gbe.cli.deadletters import show
 
-    show(_settings(config, data_dir, transport), letter_id, payload=payload, json=json)
+    show(load_settings(config, data_dir, transport), letter_id, payload=payload, json=json)
 
 
 @deadletters_app.command("redrive")
@@ -128,7 +114,7 @@ def deadletters_redrive(
     filtered = parse_filter(domain, subject, group, reason, fingerprint, status, since, until)
     wanted = choose(letter_ids or [], filtered, everything=everything)
     options = RedriveOptions(to=to, rate=rate, limit=limit)
-    redrive(_settings(config, data_dir, transport), wanted, options, dry_run=dry_run, json=json)
+    redrive(load_settings(config, data_dir, transport), wanted, options, dry_run=dry_run, json=json)
 
 
 @deadletters_app.command("discard")
@@ -154,4 +140,4 @@ def deadletters_discard(
 
     filtered = parse_filter(domain, subject, group, reason, fingerprint, status, since, until)
     wanted = choose(letter_ids or [], filtered, everything=everything)
-    discard(_settings(config, data_dir, transport), wanted, limit=limit, json=json)
+    discard(load_settings(config, data_dir, transport), wanted, limit=limit, json=json)

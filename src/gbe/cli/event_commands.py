@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
+from gbe.cli.options import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
 
 events_app = typer.Typer(name="events", help="Publish and read events.", no_args_is_help=True)
 

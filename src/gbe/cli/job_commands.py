@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
+from gbe.cli.options import (
+    ConfigOption,
+    CursorOption,
+    DataDirOption,
+    JsonOption,
+    ParamsOption,
+    TransportOption,
+    WordsArgument,
+    load_settings,
+)
 
 jobs_app = typer.Typer(name="jobs", help="Define, start, watch and repair jobs of many tasks.", no_args_is_help=True)
 
@@ -47,10 +56,8 @@ def jobs_validate(file: FileArgument) -> None:
 @jobs_app.command("start")
 def jobs_start(
     job_type: Annotated[str, typer.Argument(metavar="TYPE", help="The job type.", show_default=False)],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Parameters; a value may be JSON.")
-    ] = None,
-    params: Annotated[str | None, typer.Option(metavar="JSON", help="Parameters as an object; `-` reads them.")] = None,
+    words: WordsArgument = None,
+    params: ParamsOption = None,
     idempotency_key: Annotated[str | None, typer.Option(metavar="KEY", help="The same key is the same job.")] = None,
     wait: Annotated[str | None, typer.Option(metavar="DURATION", help="Wait for its end.")] = None,
     json: JsonOption = False,
@@ -60,16 +67,10 @@ def jobs_start(
 ) -> None:
     """Start a job; prints its id."""
     from gbe.cli.jobs import start
-    from gbe.cli.tasks import parse_params
-    from gbe.durations import parse_duration
-    from gbe.errors import ConfigError
+    from gbe.cli.tasks import parse_params, seconds
 
-    try:
-        seconds = None if wait is None else parse_duration(wait)
-    except ValueError as exc:
-        raise ConfigError(f"--wait is {wait!r}; expected {exc}") from None
     settings = load_settings(config, data_dir, transport)
-    start(settings, job_type, parse_params(words or [], params), idempotency_key, seconds, json=json)
+    start(settings, job_type, parse_params(words or [], params), idempotency_key, seconds("wait", wait), json=json)
 
 
 @jobs_app.command("list")
@@ -77,7 +78,7 @@ def jobs_list(
     job_type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Jobs of this type.")] = None,
     state: Annotated[str | None, typer.Option(metavar="STATE", help="Jobs in this state.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", help="At most so many.")] = 100,
-    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.")] = None,
+    cursor: CursorOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

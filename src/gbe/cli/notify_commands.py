@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption
+from gbe.cli.options import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
 from gbe.cli.webpush_commands import webpush_app
 
 notify_app = typer.Typer(
@@ -31,9 +31,8 @@ def user_list(
 ) -> None:
     """List users, and what they may."""
     from gbe.cli.notify_users import list_users
-    from gbe.config import load
 
-    list_users(load(config, flags={"data_dir": data_dir, "transport": transport}), json=json)
+    list_users(load_settings(config, data_dir, transport), json=json)
 
 
 @user_app.command("add")
@@ -49,9 +48,8 @@ def user_add(
 ) -> None:
     """Make a user. The password is asked for, or in $NTFY_PASSWORD, or its bcrypt hash in $NTFY_PASSWORD_HASH."""
     from gbe.cli.notify_users import add_user
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "transport": transport})
+    settings = load_settings(config, data_dir, transport)
     add_user(settings, username, role, ignore_exists=ignore_exists)
 
 
@@ -66,9 +64,8 @@ def user_del(
 ) -> None:
     """Remove a user, with tokens and entries; open streams of the user end."""
     from gbe.cli.notify_users import remove_user
-    from gbe.config import load
 
-    remove_user(load(config, flags={"data_dir": data_dir, "transport": transport}), username)
+    remove_user(load_settings(config, data_dir, transport), username)
 
 
 @user_app.command("change-pass")
@@ -81,9 +78,8 @@ def user_change_pass(
 ) -> None:
     """Change a password: asked for, or from $NTFY_PASSWORD, or as a hash from $NTFY_PASSWORD_HASH."""
     from gbe.cli.notify_users import change_password
-    from gbe.config import load
 
-    change_password(load(config, flags={"data_dir": data_dir, "transport": transport}), username)
+    change_password(load_settings(config, data_dir, transport), username)
 
 
 @user_app.command("change-role")
@@ -97,9 +93,8 @@ def user_change_role(
 ) -> None:
     """Make a user an administrator, or an ordinary user."""
     from gbe.cli.notify_users import change_role
-    from gbe.config import load
 
-    change_role(load(config, flags={"data_dir": data_dir, "transport": transport}), username, role)
+    change_role(load_settings(config, data_dir, transport), username, role)
 
 
 @user_app.command("hash")
@@ -127,9 +122,8 @@ def access(
     write-only (wo), deny-all (deny).
     """
     from gbe.cli.notify_users import allow, list_users, reset_access
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "transport": transport})
+    settings = load_settings(config, data_dir, transport)
     if reset:
         if permission is not None:
             raise typer.BadParameter("--reset takes at most a user and a topic")
@@ -156,9 +150,8 @@ def token_add(
 ) -> None:
     """Make a token and print it: it is not shown again, only its hash is kept."""
     from gbe.cli.notify_users import add_token
-    from gbe.config import load
 
-    settings = load(config, flags={"data_dir": data_dir, "transport": transport})
+    settings = load_settings(config, data_dir, transport)
     add_token(settings, username, expires=expires, label=label, json=json)
 
 
@@ -172,9 +165,8 @@ def token_list(
 ) -> None:
     """List tokens, of one user or of all: their beginnings, labels, last use, expiry."""
     from gbe.cli.notify_users import list_tokens
-    from gbe.config import load
 
-    list_tokens(load(config, flags={"data_dir": data_dir, "transport": transport}), username, json=json)
+    list_tokens(load_settings(config, data_dir, transport), username, json=json)
 
 
 @token_app.command("remove")
@@ -189,9 +181,8 @@ def token_remove(
 ) -> None:
     """Remove a token of a user."""
     from gbe.cli.notify_users import remove_token
-    from gbe.config import load
 
-    remove_token(load(config, flags={"data_dir": data_dir, "transport": transport}), username, token)
+    remove_token(load_settings(config, data_dir, transport), username, token)
 
 
 @token_app.command("generate")
@@ -218,9 +209,8 @@ def import_ntfy(
 ) -> None:
     """Bring users and messages of an ntfy server over. Safe to repeat: nothing is there twice."""
     from gbe.cli.notify_import import import_files
-    from gbe.config import load
 
     if cache_file is None and auth_file is None:
         raise typer.BadParameter("name --cache-file, --auth-file or both")
-    settings = load(config, flags={"data_dir": data_dir, "transport": transport})
+    settings = load_settings(config, data_dir, transport)
     import_files(settings, cache_file=cache_file, auth_file=auth_file, dry_run=dry_run, json=json)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
+from gbe.cli.options import ConfigOption, CursorOption, DataDirOption, JsonOption, TransportOption, load_settings
 
 schedules_app = typer.Typer(
     name="schedules", help="Start tasks and jobs by time, by events, or by a call.", no_args_is_help=True
@@ -131,7 +131,7 @@ def schedules_change(
 @schedules_app.command("list")
 def schedules_list(
     limit: Annotated[int, typer.Option(metavar="N", help="At most so many.")] = 100,
-    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.")] = None,
+    cursor: CursorOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

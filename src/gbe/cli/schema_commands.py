@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import JsonOption
+from gbe.cli.options import JsonOption
 
 schema_app = typer.Typer(name="schema", help="Schemas as files: begin, check and release them.", no_args_is_help=True)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gbe.cli.task_commands import ConfigOption, DataDirOption, JsonOption, TransportOption
+from gbe.cli.options import ConfigOption, DataDirOption, JsonOption, TransportOption, load_settings
 
 streams_app = typer.Typer(name="streams", help="What is kept for how long, and who is behind.", no_args_is_help=True)
 
@@ -22,9 +22,8 @@ def streams_list(
 ) -> None:
     """List the streams: messages, bytes, oldest, limits, and how far groups are behind."""
     from gbe.cli.streams import list_streams
-    from gbe.config import load
 
-    list_streams(load(config, flags={"data_dir": data_dir, "transport": transport}), json=json)
+    list_streams(load_settings(config, data_dir, transport), json=json)
 
 
 @streams_app.command("show")
@@ -37,9 +36,8 @@ def streams_show(
 ) -> None:
     """Show one stream, and each of its groups."""
     from gbe.cli.streams import show_stream
-    from gbe.config import load
 
-    show_stream(load(config, flags={"data_dir": data_dir, "transport": transport}), pattern, json=json)
+    show_stream(load_settings(config, data_dir, transport), pattern, json=json)
 
 
 @streams_app.command("set")
@@ -61,10 +59,9 @@ def streams_set(
 ) -> None:
     """Change limits for the whole deployment; `default` goes back to the configuration, `none` is no limit."""
     from gbe.cli.streams import set_limits
-    from gbe.config import load
 
     given = {"max_age": max_age, "max_bytes": max_bytes, "max_msgs": max_msgs}
     limits = {name: value for name, value in given.items() if value is not None}
     if not limits:
         raise typer.BadParameter("name at least one of --max-age, --max-bytes, --max-msgs")
-    set_limits(load(config, flags={"data_dir": data_dir, "transport": transport}), pattern, limits, json=json)
+    set_limits(load_settings(config, data_dir, transport), pattern, limits, json=json)

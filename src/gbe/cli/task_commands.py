@@ -1,31 +1,25 @@
 """The options of ``gbe worker``, ``gbe sweeper`` and ``gbe tasks …``; what they do is loaded when they are called."""
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from gbe.config import Settings
+from gbe.cli.options import (
+    ConfigOption,
+    CursorOption,
+    DataDirOption,
+    JsonOption,
+    ParamsOption,
+    TransportOption,
+    WordsArgument,
+    load_settings,
+)
 
 tasks_app = typer.Typer(name="tasks", help="Submit, watch and repair tasks.", no_args_is_help=True)
 
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="Configuration file; gbe.yaml if there is one.")
-]
-DataDirOption = Annotated[Path | None, typer.Option(metavar="DIR", help="Data directory of the embedded engine.")]
-TransportOption = Annotated[str | None, typer.Option(metavar="embedded|URL", help="The message transport.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids of tasks.", show_default=False)]
 TypesArgument = Annotated[list[str], typer.Argument(metavar="TYPE…", help="Task types.", show_default=False)]
-
-
-def load_settings(config: Path | None, data_dir: Path | None, transport: str | None) -> "Settings":
-    """The configuration of a command."""
-    from gbe.config import load
-
-    return load(config, flags={"data_dir": data_dir, "transport": transport})
 
 
 def worker(
@@ -80,10 +74,8 @@ def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transpo
 @tasks_app.command("submit")
 def tasks_submit(
     task_type: Annotated[str, typer.Argument(metavar="TYPE", help="The task type.", show_default=False)],
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME=VALUE…", help="Parameters; a value may be JSON.")
-    ] = None,
-    params: Annotated[str | None, typer.Option(metavar="JSON", help="Parameters as an object; `-` reads them.")] = None,
+    words: WordsArgument = None,
+    params: ParamsOption = None,
     delay: Annotated[str | None, typer.Option(metavar="DURATION", help="Run it later.")] = None,
     priority: Annotated[str, typer.Option(metavar="high|normal|low", help="Which tasks go first.")] = "normal",
     idempotency_key: Annotated[str | None, typer.Option(metavar="KEY", help="The same key is the same task.")] = None,
@@ -121,7 +113,7 @@ def tasks_list(
     state: Annotated[str | None, typer.Option(metavar="STATE", help="Only in this state.")] = None,
     key: Annotated[str | None, typer.Option(metavar="KEY", help="Only with this key.")] = None,
     limit: Annotated[int, typer.Option(metavar="N", help="At most so many.")] = 50,
-    cursor: Annotated[str | None, typer.Option(metavar="CURSOR", help="Go on behind an earlier page.")] = None,
+    cursor: CursorOption = None,
     json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

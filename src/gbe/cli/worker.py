@@ -134,21 +134,31 @@ def supervise(arguments: list[str], processes: int, grace: float, metrics_at: st
     started = time.monotonic()
     while not stopping:
         time.sleep(_POLL)
-        for index, child in enumerate(children):
-            code = child.poll()
+        for index in range(processes):
+            code = children[index].poll()
             if code is None or stopping:
                 continue
             if time.monotonic() - started < 2 * _RESTART_PAUSE and code == 1:
                 stopping = True  # it cannot start at all, and has said why
                 break
-            logger.warning("worker process ended, starting another", extra={"pid": child.pid, "code": code})
-            worker_ended(child.pid)
-            time.sleep(_RESTART_PAUSE)
-            children[index] = subprocess.Popen(command)  # noqa: S603
+            children[index] = _replaced(children[index], code, command)
+    return 0 if all(code in (0, -signal.SIGTERM) for code in _ended(children, grace + 15.0)) else 1
+
+
+def _replaced(child: "subprocess.Popen[bytes]", code: int, command: list[str]) -> "subprocess.Popen[bytes]":
+    """Another process in place of one that has ended."""
+    logger.warning("worker process ended, starting another", extra={"pid": child.pid, "code": code})
+    worker_ended(child.pid)
+    time.sleep(_RESTART_PAUSE)
+    return subprocess.Popen(command)  # noqa: S603
+
+
+def _ended(children: "list[subprocess.Popen[bytes]]", seconds: float) -> list[int]:
+    """Stop them all, the late ones by force; their exit codes."""
     for child in children:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + grace + 15.0
+    deadline = time.monotonic() + seconds
     codes: list[int] = []
     for child in children:
         try:
@@ -156,7 +166,7 @@ def supervise(arguments: list[str], processes: int, grace: float, metrics_at: st
         except subprocess.TimeoutExpired:
             child.kill()
             codes.append(child.wait())
-    return 0 if all(code in (0, -signal.SIGTERM) for code in codes) else 1
+    return codes
 
 
 def orchestrate(settings: Settings) -> None:

@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from gbe.http.asgi import Headers
+from gbe.http.page import page
 from gbe.notify.access.names import MAX_PASSWORD_BYTES
 from gbe.notify.errors import Refusal
 
@@ -18,23 +19,6 @@ HTML: Final[Headers] = [
     (b"cache-control", b"no-store"),
 ]
 _SECRET: Final = re.compile(r"[a-z0-9]{16,64}")
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 30rem; margin: 4rem auto; padding: 0 1rem; }}
-input, button {{ font: inherit; padding: .4rem .8rem; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{content}
-</body>
-</html>
-"""
 _VERIFY: Final = """<p>This lets the server send messages to this address.</p>
 <form method="post" action="/v1/account/email/verify/form">
 <input type="hidden" name="token" value="{secret}">
@@ -57,15 +41,15 @@ def check_secret(text: str, refusal: Refusal) -> str:
 
 def verify_page(secret: str) -> bytes:
     """Asks whether the address is to be verified."""
-    return _PAGE.format(title="Verify your e-mail address", content=_VERIFY.format(secret=secret)).encode()
+    return page("Verify your e-mail address", _VERIFY.format(secret=secret)).encode()
 
 
 def reset_page(secret: str) -> bytes:
     """Asks for the new password."""
     content = _RESET.format(secret=secret, most=MAX_PASSWORD_BYTES)
-    return _PAGE.format(title="Choose a new password", content=content).encode()
+    return page("Choose a new password", content).encode()
 
 
 def done_page(text: str) -> bytes:
-    """Says that it was done; ``text`` is ours."""
-    return _PAGE.format(title=text, content="<p>You can close this page.</p>").encode()
+    """Says in ``text`` that it was done."""
+    return page(text, "<p>You can close this page.</p>").encode()

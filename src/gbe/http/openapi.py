@@ -1,6 +1,6 @@
 """The OpenAPI document of the JSON APIs: what its parts share, and the whole. Each API has a part of its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ Schema = dict[str, Any]
 
 STRING: Final[Schema] = {"type": "string"}
 INTEGER: Final[Schema] = {"type": "integer"}
+MOMENT: Final[Schema] = {**INTEGER, "description": "unix milliseconds"}
 DURATION: Final[Schema] = {
     "oneOf": [{"type": "number"}, {"type": "string"}],
     "description": "seconds, or a number with a unit: 30s",
@@ -37,6 +38,52 @@ class Part:
 def reference(schema: str) -> Schema:
     """A reference to a schema of the document."""
     return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def one_of(words: Iterable[str]) -> Schema:
+    """One of these texts."""
+    return {**STRING, "enum": list(words)}
+
+
+def list_of(items: Schema) -> Schema:
+    """A JSON array."""
+    return {"type": "array", "items": items}
+
+
+def record(properties: Mapping[str, Schema], *, required: Iterable[str] = (), closed: bool = False) -> Schema:
+    """A JSON object; a ``closed`` one has no other properties."""
+    found: Schema = {"type": "object", "properties": dict(properties)}
+    if wanted := list(required):
+        found["required"] = wanted
+    return found | ({"additionalProperties": False} if closed else {})
+
+
+def page_of(name: str, schema: str) -> Schema:
+    """One page of a list, with the cursor of the next."""
+    properties = {name: list_of(reference(schema)), "cursor": {"type": ["string", "null"]}}
+    return record(properties, required=properties)
+
+
+def in_path(name: str, schema: Schema = STRING, description: str = "") -> Schema:
+    """A parameter that is part of the path."""
+    return _described({"name": name, "in": "path", "required": True, "schema": schema}, description)
+
+
+def in_query(name: str, schema: Schema = STRING, description: str = "") -> Schema:
+    """A parameter that may be given."""
+    return _described({"name": name, "in": "query", "schema": schema}, description)
+
+
+def limit_of(default: int = 100, most: int = 1000, description: str = "") -> Schema:
+    """How many there are on a page."""
+    return in_query("limit", {**INTEGER, "minimum": 1, "maximum": most, "default": default}, description)
+
+
+def _described(parameter: Schema, description: str) -> Schema:
+    return {**parameter, "description": description} if description else parameter
+
+
+CURSOR: Final = in_query("cursor", description="of the page before")
 
 
 def operation(summary: str, good: str, schema: str, *, bad: tuple[str, ...], **more: Any) -> dict[str, Any]:

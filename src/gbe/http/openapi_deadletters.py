@@ -3,10 +3,25 @@
 from typing import Any, Final
 
 from gbe.deadletters.record import Status
-from gbe.http.openapi import INTEGER, STRING, Part, body, operation, reference
+from gbe.http.openapi import (
+    CURSOR,
+    INTEGER,
+    MOMENT,
+    STRING,
+    Part,
+    body,
+    in_path,
+    in_query,
+    limit_of,
+    list_of,
+    one_of,
+    operation,
+    page_of,
+    record,
+    reference,
+)
 
-_STATUS: Final = {**STRING, "enum": [status.value for status in Status]}
-_MOMENT: Final = {**INTEGER, "description": "unix milliseconds"}
+_STATUS: Final = one_of(status.value for status in Status)
 _WHEN: Final = {
     "oneOf": [INTEGER, STRING],
     "description": "last failed then: unix milliseconds, a duration before now such as 2h, or ISO 8601 with a zone",
@@ -21,11 +36,9 @@ _FILTERS: Final[dict[str, Any]] = {
     "since": _WHEN,
     "until": _WHEN,
 }
-_ID: Final = {"name": "id", "in": "path", "required": True, "schema": STRING}
-_LETTER: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["id", "domain", "subject", "group", "message_id", "reason", "fingerprint", "status", "redrives"],
-    "properties": {
+_ID: Final = in_path("id")
+_LETTER: Final[dict[str, Any]] = record(
+    {
         **dict.fromkeys(
             (
                 "id",
@@ -46,18 +59,18 @@ _LETTER: Final[dict[str, Any]] = {
         "status": _STATUS,
         **dict.fromkeys(("deliveries", "failures", "redrives", "payload_size", "payload_left_out"), INTEGER),
         **dict.fromkeys(
-            ("published_at", "first_failed_at", "last_failed_at", "began_at", "redriving_at", "settled_at"), _MOMENT
+            ("published_at", "first_failed_at", "last_failed_at", "began_at", "redriving_at", "settled_at"), MOMENT
         ),
-        "original": {
-            "type": "object",
-            "properties": {
+        "original": record(
+            {
                 **dict.fromkeys(("id", "subject", "traceparent"), STRING),
-                "timestamp": _MOMENT,
+                "timestamp": MOMENT,
                 "payload": {**STRING, "contentEncoding": "base64"},
-            },
-        },
+            }
+        ),
     },
-}
+    required=["id", "domain", "subject", "group", "message_id", "reason", "fingerprint", "status", "redrives"],
+)
 _SELECTION: Final[dict[str, Any]] = {
     "ids": {"type": "array", "items": STRING, "maxItems": 1000},
     **_FILTERS,
@@ -67,10 +80,10 @@ _SELECTION: Final[dict[str, Any]] = {
 
 def deadletter_part() -> Part:
     """Paths and schemas."""
-    filters = [{"name": name, "in": "query", "schema": schema} for name, schema in _FILTERS.items()]
+    filters = [in_query(name, schema) for name, schema in _FILTERS.items()]
     paging = [
-        {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
-        {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+        limit_of(),
+        CURSOR,
     ]
     return Part(
         paths={
@@ -123,51 +136,37 @@ def deadletter_part() -> Part:
         },
         schemas={
             "Letter": _LETTER,
-            "LetterPage": {
-                "type": "object",
-                "required": ["letters", "cursor"],
-                "properties": {
-                    "letters": {"type": "array", "items": reference("Letter")},
-                    "cursor": {"type": ["string", "null"]},
-                },
-            },
-            "LetterGroups": {
-                "type": "object",
-                "required": ["groups"],
-                "properties": {"groups": {"type": "array", "items": reference("LetterGroup")}},
-            },
-            "LetterGroup": {
-                "type": "object",
-                "properties": {
+            "LetterPage": page_of("letters", "Letter"),
+            "LetterGroups": record({"groups": list_of(reference("LetterGroup"))}, required=["groups"]),
+            "LetterGroup": record(
+                {
                     **dict.fromkeys(("fingerprint", "domain", "group", "subject", "error_type", "reason"), STRING),
                     "count": INTEGER,
                     "by_status": {"type": "object", "additionalProperties": INTEGER},
-                    "first_failed_at": _MOMENT,
-                    "last_failed_at": _MOMENT,
-                },
-            },
-            "LetterSelection": {"type": "object", "additionalProperties": False, "properties": _SELECTION},
-            "Redrive": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
+                    "first_failed_at": MOMENT,
+                    "last_failed_at": MOMENT,
+                }
+            ),
+            "LetterSelection": record(_SELECTION, closed=True),
+            "Redrive": record(
+                {
                     **_SELECTION,
                     "to": {**STRING, "description": "another subject than the original's"},
                     "rate": {"type": "number", "default": 100, "description": "letters a second"},
                     "dry_run": {"type": "boolean", "default": False},
                 },
-            },
-            "LetterTally": {
-                "type": "object",
-                "properties": {
+                closed=True,
+            ),
+            "LetterTally": record(
+                {
                     **dict.fromkeys(("redriven", "discarded", "skipped", "failed", "count"), INTEGER),
                     "dry_run": {"type": "boolean"},
                     "problems": {
                         "type": "array",
                         "maxItems": 100,
-                        "items": {"type": "object", "properties": dict.fromkeys(("id", "result", "error"), STRING)},
+                        "items": record(dict.fromkeys(("id", "result", "error"), STRING)),
                     },
-                },
-            },
+                }
+            ),
         },
     )

@@ -2,30 +2,40 @@
 
 from typing import Any, Final
 
-from gbe.http.openapi import INTEGER, STRING, Part, Schema, operation, reference
+from gbe.http.openapi import (
+    CURSOR,
+    INTEGER,
+    STRING,
+    Part,
+    Schema,
+    in_path,
+    in_query,
+    limit_of,
+    list_of,
+    one_of,
+    operation,
+    record,
+    reference,
+)
 
 _EVENT: Final[Schema] = {
     "type": "object",
     "description": "the fields of the subject's schema; v, ts and id are filled in where they are missing",
     "properties": {"v": INTEGER, "ts": INTEGER, "id": STRING},
 }
-_RESULT: Final[Schema] = {
-    "type": "object",
-    "required": ["event_id"],
-    "properties": {
+_RESULT: Final[Schema] = record(
+    {
         "id": STRING,
         "event_id": STRING,
         "subject": STRING,
-        "error": {"type": "object", "properties": {"code": STRING, "message": STRING}},
+        "error": record({"code": STRING, "message": STRING}),
     },
-}
+    required=["event_id"],
+)
 _RESULTS: Final[Schema] = {
     "oneOf": [
-        {"$ref": "#/components/schemas/EventResult"},
-        {
-            "type": "object",
-            "properties": {"results": {"type": "array", "items": {"$ref": "#/components/schemas/EventResult"}}},
-        },
+        reference("EventResult"),
+        record({"results": list_of(reference("EventResult"))}),
     ]
 }
 _RECORD: Final[Schema] = {
@@ -42,35 +52,18 @@ _RECORD: Final[Schema] = {
         "data_base64": STRING,
     },
 }
-_PAGE: Final[Schema] = {
-    "type": "object",
-    "required": ["events", "cursor"],
-    "properties": {
-        "events": {"type": "array", "items": reference("EventRecord")},
+_PAGE: Final[Schema] = record(
+    {
+        "events": list_of(reference("EventRecord")),
         "cursor": {"type": ["string", "null"], "description": "of the next page; null if nothing more was stored"},
     },
-}
+    required=["events", "cursor"],
+)
 _READING: Final = (
-    {
-        "name": "patterns",
-        "in": "path",
-        "required": True,
-        "schema": STRING,
-        "description": "one or more, joined by commas: `events.audit.*`",
-    },
-    {
-        "name": "since",
-        "in": "query",
-        "schema": STRING,
-        "description": "`all`, `latest`, a message id, unix time, ISO 8601, or a duration such as `10m`",
-    },
-    {
-        "name": "filter",
-        "in": "query",
-        "schema": {"type": "array", "items": STRING},
-        "description": "`FIELD=VALUE`; any of the values of a field, all of the fields",
-    },
-    {"name": "format", "in": "query", "schema": {"type": "string", "enum": ["gbe", "cloudevents"]}},
+    in_path("patterns", description="one or more, joined by commas: `events.audit.*`"),
+    in_query("since", description="`all`, `latest`, a message id, unix time, ISO 8601, or a duration such as `10m`"),
+    in_query("filter", list_of(STRING), "`FIELD=VALUE`; any of the values of a field, all of the fields"),
+    in_query("format", one_of(["gbe", "cloudevents"])),
 )
 _BODY: Final[dict[str, Any]] = {
     "required": True,
@@ -78,8 +71,8 @@ _BODY: Final[dict[str, Any]] = {
         "application/json": {
             "schema": {
                 "oneOf": [
-                    {"$ref": "#/components/schemas/Event"},
-                    {"type": "array", "items": {"$ref": "#/components/schemas/Event"}},
+                    reference("Event"),
+                    list_of(reference("Event")),
                 ]
             }
         },
@@ -91,7 +84,7 @@ _BODY: Final[dict[str, Any]] = {
 
 def event_part() -> Part:
     """The paths and schemas of events."""
-    subject = {"name": "subject", "in": "path", "required": True, "schema": STRING}
+    subject = in_path("subject")
     publish = operation(
         "Stored: one event, or the results of a batch",
         "201",
@@ -109,8 +102,8 @@ def event_part() -> Part:
         operationId="listEvents",
         parameters=[
             *_READING,
-            {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
-            {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+            limit_of(),
+            CURSOR,
         ],
     )
     return Part(

@@ -4,34 +4,48 @@ from typing import Any, Final
 
 from gbe.graph.definition import POLICIES
 from gbe.graph.record import Code, JobState
-from gbe.http.openapi import DURATION, INTEGER, STRING, Part, body, operation, reference
+from gbe.http.openapi import (
+    CURSOR,
+    DURATION,
+    INTEGER,
+    MOMENT,
+    STRING,
+    Part,
+    body,
+    in_path,
+    in_query,
+    limit_of,
+    list_of,
+    one_of,
+    operation,
+    page_of,
+    record,
+    reference,
+)
 
-_ID: Final = {"name": "id", "in": "path", "required": True, "schema": STRING}
+_ID: Final = in_path("id")
 _NAME: Final = {
     "name": "name",
     "in": "path",
     "required": True,
     "schema": {**STRING, "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
-_MOMENT: Final = {**INTEGER, "description": "unix milliseconds"}
-_STATE: Final = {**STRING, "enum": [each.value for each in JobState]}
+_STATE: Final = one_of(each.value for each in JobState)
 _JOB: Final[dict[str, Any]] = {
     "id": STRING,
     "type": STRING,
     "state": _STATE,
     "run": {**INTEGER, "description": "1, and one more for each retry"},
-    **dict.fromkeys(("created_at", "updated_at", "finished_at"), _MOMENT),
+    **dict.fromkeys(("created_at", "updated_at", "finished_at"), MOMENT),
     "error": STRING,
     "idempotency_key": STRING,
     "counts": {"type": "object", "additionalProperties": INTEGER},
 }
 
 
-_TRANSITION: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["at", "what", "run"],
-    "properties": {
-        "at": _MOMENT,
+_TRANSITION: Final[dict[str, Any]] = record(
+    {
+        "at": MOMENT,
         "what": {**STRING, "description": "of the job, its state or `retried`; of a task, what happens to it"},
         "run": INTEGER,
         "task": {**STRING, "description": "left out for the job itself"},
@@ -40,7 +54,8 @@ _TRANSITION: Final[dict[str, Any]] = {
         "attempt": INTEGER,
         **dict.fromkeys(("task_id", "worker", "traceparent", "error"), STRING),
     },
-}
+    required=["at", "what", "run"],
+)
 
 
 def job_part() -> Part:
@@ -63,14 +78,10 @@ def job_part() -> Part:
                     bad=("400",),
                     operationId="listJobs",
                     parameters=[
-                        {"name": "type", "in": "query", "schema": STRING},
-                        {"name": "state", "in": "query", "schema": _STATE},
-                        {
-                            "name": "limit",
-                            "in": "query",
-                            "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100},
-                        },
-                        {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+                        in_query("type"),
+                        in_query("state", _STATE),
+                        limit_of(),
+                        CURSOR,
                     ],
                 ),
             },
@@ -93,13 +104,8 @@ def job_part() -> Part:
                     operationId="jobTimeline",
                     parameters=[
                         _ID,
-                        {"name": "task", "in": "query", "schema": STRING, "description": "one of its tasks"},
-                        {
-                            "name": "limit",
-                            "in": "query",
-                            "schema": {**INTEGER, "minimum": 1, "maximum": 10_000, "default": 1_000},
-                            "description": "the first ones",
-                        },
+                        in_query("task", description="one of its tasks"),
+                        limit_of(1_000, 10_000, "the first ones"),
                     ],
                 )
             },
@@ -152,82 +158,64 @@ def job_part() -> Part:
 
 
 def _schemas() -> dict[str, Any]:
-    task = {
-        "type": "object",
-        "required": ["name", "task_type", "state"],
-        "properties": {
+    task = record(
+        {
             **dict.fromkeys(("name", "task_type", "task_id", "error"), STRING),
-            "state": {**STRING, "enum": [each.word for each in Code]},
+            "state": one_of(each.word for each in Code),
             "run": INTEGER,
             "items": {**INTEGER, "description": "of a fan-out"},
             "chunks": {"type": "object", "additionalProperties": INTEGER},
-            "depends_on": {"type": "array", "items": STRING},
+            "depends_on": list_of(STRING),
         },
-    }
-    job = {"type": "object", "required": ["id", "type", "state", "run", "created_at"], "properties": _JOB}
+        required=["name", "task_type", "state"],
+    )
+    job = record(_JOB, required=["id", "type", "state", "run", "created_at"])
     return {
         "Job": job,
-        "JobDetail": {**job, "properties": {**_JOB, "tasks": {"type": "array", "items": task}}},
-        "JobTimeline": {
-            "type": "object",
-            "required": ["transitions", "more"],
-            "properties": {
-                "transitions": {"type": "array", "items": _TRANSITION},
+        "JobDetail": {**job, "properties": {**_JOB, "tasks": list_of(task)}},
+        "JobTimeline": record(
+            {
+                "transitions": list_of(_TRANSITION),
                 "more": {"type": "boolean", "description": "whether there are more than these"},
             },
-        },
-        "JobPage": {
-            "type": "object",
-            "required": ["jobs", "cursor"],
-            "properties": {
-                "jobs": {"type": "array", "items": reference("Job")},
-                "cursor": {"type": ["string", "null"]},
-            },
-        },
-        "NewJob": {
-            "type": "object",
-            "required": ["type"],
-            "additionalProperties": False,
-            "properties": {"type": STRING, "params": {"type": "object"}, "idempotency_key": STRING},
-        },
-        "CancelJob": {"type": "object", "additionalProperties": False, "properties": {"reason": STRING}},
-        "JobTypes": {
-            "type": "object",
-            "properties": {
+            required=["transitions", "more"],
+        ),
+        "JobPage": page_of("jobs", "Job"),
+        "NewJob": record(
+            {"type": STRING, "params": {"type": "object"}, "idempotency_key": STRING}, required=["type"], closed=True
+        ),
+        "CancelJob": record({"reason": STRING}, closed=True),
+        "JobTypes": record(
+            {
                 "types": {
                     "type": "array",
-                    "items": {"type": "object", "properties": {"name": STRING, "tasks": INTEGER}},
+                    "items": record({"name": STRING, "tasks": INTEGER}),
                 }
-            },
-        },
-        "JobType": {
-            "type": "object",
-            "properties": {"name": STRING, "definition": reference("JobDefinition")},
-        },
-        "JobDefinition": {
-            "type": "object",
-            "required": ["tasks"],
-            "properties": {
+            }
+        ),
+        "JobType": record({"name": STRING, "definition": reference("JobDefinition")}),
+        "JobDefinition": record(
+            {
                 "params": {"type": "object"},
                 "timeout": DURATION,
                 "retention": DURATION,
                 "tasks": {"type": "object", "additionalProperties": reference("JobTask")},
             },
-        },
-        "JobTask": {
-            "type": "object",
-            "properties": {
+            required=["tasks"],
+        ),
+        "JobTask": record(
+            {
                 "task": STRING,
-                "depends_on": {"type": "array", "items": STRING},
+                "depends_on": list_of(STRING),
                 "params": {"type": "object"},
                 "input_from": {"type": "object", "additionalProperties": STRING},
                 "for_each": {"description": "a list, or a reference to one"},
                 "when": STRING,
-                "on_failure": {**STRING, "enum": list(POLICIES)},
+                "on_failure": one_of(POLICIES),
                 "compensate": STRING,
                 "max_retries": INTEGER,
                 "timeout": DURATION,
                 "step_timeout": DURATION,
-            },
-        },
+            }
+        ),
     }

@@ -2,7 +2,23 @@
 
 from typing import Any, Final
 
-from gbe.http.openapi import DURATION, INTEGER, STRING, Part, body, operation, reference
+from gbe.http.openapi import (
+    CURSOR,
+    DURATION,
+    INTEGER,
+    MOMENT,
+    STRING,
+    Part,
+    body,
+    in_query,
+    limit_of,
+    list_of,
+    one_of,
+    operation,
+    page_of,
+    record,
+    reference,
+)
 from gbe.schedules.catchup import CatchUp
 from gbe.schedules.starter import KINDS
 
@@ -12,7 +28,6 @@ _NAME: Final = {
     "required": True,
     "schema": {**STRING, "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
-_MOMENT: Final = {**INTEGER, "description": "unix milliseconds"}
 _SETTINGS: Final[dict[str, Any]] = {
     "task": {**STRING, "description": "the task type that is started; or job"},
     "job": {**STRING, "description": "the job type that is started; or task"},
@@ -27,25 +42,24 @@ _SETTINGS: Final[dict[str, Any]] = {
     "catch_up_within": DURATION,
     "paused": {"type": "boolean"},
 }
-_SCHEDULE: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["name", "settings", "source", "paused", "fires", "misses", "refusals", "created_at", "updated_at"],
-    "properties": {
+_SCHEDULE: Final[dict[str, Any]] = record(
+    {
         "name": STRING,
         "settings": reference("ScheduleSettings"),
-        "source": {**STRING, "enum": ["file", "changed file", "run time"]},
+        "source": one_of(["file", "changed file", "run time"]),
         "paused": {"type": "boolean"},
         **dict.fromkeys(("fires", "misses", "refusals"), INTEGER),
         **dict.fromkeys(
             ("next", "created_at", "updated_at", "last_due", "last_fired_at", "last_refused_at"),
-            _MOMENT,
+            MOMENT,
         ),
-        "last_kind": {**STRING, "enum": list(KINDS)},
+        "last_kind": one_of(KINDS),
         "last_id": STRING,
         "last_error": STRING,
-        "upcoming": {"type": "array", "items": _MOMENT},
+        "upcoming": list_of(MOMENT),
     },
-}
+    required=["name", "settings", "source", "paused", "fires", "misses", "refusals", "created_at", "updated_at"],
+)
 
 
 def schedule_part() -> Part:
@@ -68,12 +82,8 @@ def schedule_part() -> Part:
                     bad=("400",),
                     operationId="listSchedules",
                     parameters=[
-                        {
-                            "name": "limit",
-                            "in": "query",
-                            "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100},
-                        },
-                        {"name": "cursor", "in": "query", "schema": STRING, "description": "of the page before"},
+                        limit_of(),
+                        CURSOR,
                     ],
                 ),
             },
@@ -96,12 +106,7 @@ def schedule_part() -> Part:
 
 
 def _one() -> dict[str, Any]:
-    upcoming = {
-        "name": "upcoming",
-        "in": "query",
-        "schema": {**INTEGER, "minimum": 0, "maximum": 100, "default": 5},
-        "description": "due times to show",
-    }
+    upcoming = in_query("upcoming", {**INTEGER, "minimum": 0, "maximum": 100, "default": 5}, "due times to show")
     return {
         "get": operation(
             "The schedule",
@@ -144,35 +149,11 @@ def _verb(verb: str) -> dict[str, Any]:
 
 def _schemas() -> dict[str, Any]:
     return {
-        "ScheduleSettings": {"type": "object", "additionalProperties": False, "properties": _SETTINGS},
-        "NewSchedule": {
-            "type": "object",
-            "required": ["name"],
-            "additionalProperties": False,
-            "properties": {"name": STRING, **_SETTINGS},
-        },
+        "ScheduleSettings": record(_SETTINGS, closed=True),
+        "NewSchedule": record({"name": STRING, **_SETTINGS}, required=["name"], closed=True),
         "Schedule": _SCHEDULE,
-        "SchedulePage": {
-            "type": "object",
-            "required": ["schedules", "cursor"],
-            "properties": {
-                "schedules": {"type": "array", "items": reference("Schedule")},
-                "cursor": {"type": ["string", "null"]},
-            },
-        },
-        "RunSchedule": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": {"params": {"type": "object"}, "idempotency_key": STRING},
-        },
-        "Started": {
-            "type": "object",
-            "required": ["kind", "type", "id"],
-            "properties": {"kind": {**STRING, "enum": list(KINDS)}, "type": STRING, "id": STRING},
-        },
-        "Deleted": {
-            "type": "object",
-            "required": ["name", "deleted"],
-            "properties": {"name": STRING, "deleted": {"type": "boolean"}},
-        },
+        "SchedulePage": page_of("schedules", "Schedule"),
+        "RunSchedule": record({"params": {"type": "object"}, "idempotency_key": STRING}, closed=True),
+        "Started": record({"kind": one_of(KINDS), "type": STRING, "id": STRING}, required=["kind", "type", "id"]),
+        "Deleted": record({"name": STRING, "deleted": {"type": "boolean"}}, required=["name", "deleted"]),
     }

@@ -2,34 +2,27 @@
 
 from typing import Any, Final
 
-from gbe.http.openapi import INTEGER, STRING, Part, body, operation, reference
+from gbe.http.openapi import INTEGER, STRING, Part, body, in_path, list_of, one_of, operation, record, reference
 
-_STREAM: Final = {
-    "name": "stream",
-    "in": "path",
-    "required": True,
-    "schema": STRING,
-    "description": "name of a stream, or one of its patterns",
-}
+_STREAM: Final = in_path("stream", description="name of a stream, or one of its patterns")
 _LIMIT: Final = "null or `default` goes back to the configuration, `none` is no limit"
-_TEXTS: Final = {"type": "array", "items": STRING}
+_TEXTS: Final = list_of(STRING)
 
 
 def _optional(kind: str, description: str) -> dict[str, Any]:
     return {"type": [kind, "null"], "description": description}
 
 
-_GROUP: Final = {
-    "type": "object",
-    "required": ["group", "pattern", "pending", "unacknowledged", "oldest_age"],
-    "properties": {
+_GROUP: Final = record(
+    {
         "group": STRING,
         "pattern": STRING,
         "pending": INTEGER,
         "unacknowledged": INTEGER,
         "oldest_age": _optional("number", "seconds"),
     },
-}
+    required=["group", "pattern", "pending", "unacknowledged", "oldest_age"],
+)
 _PROPERTIES: Final[dict[str, Any]] = {
     "name": STRING,
     "subjects": _TEXTS,
@@ -41,8 +34,8 @@ _PROPERTIES: Final[dict[str, Any]] = {
     "max_msgs": _optional("integer", "messages"),
     "changed": {**_TEXTS, "description": "limits that operators have set"},
     "archived": {**_TEXTS, "description": "patterns of which nothing goes that is not in the archive"},
-    "kept_by": {**STRING, "enum": ["engine", "sweeper"]},
-    "groups": {"type": "array", "items": reference("StreamGroup")},
+    "kept_by": one_of(["engine", "sweeper"]),
+    "groups": list_of(reference("StreamGroup")),
 }
 
 
@@ -66,16 +59,8 @@ def stream_part() -> Part:
         },
         schemas={
             "StreamGroup": _GROUP,
-            "Stream": {"type": "object", "required": [*_PROPERTIES], "properties": _PROPERTIES},
-            "Streams": {
-                "type": "object",
-                "required": ["streams"],
-                "properties": {"streams": {"type": "array", "items": reference("Stream")}},
-            },
-            "StreamLimits": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": dict.fromkeys(("max_age", "max_bytes", "max_msgs"), text_or),
-            },
+            "Stream": record(_PROPERTIES, required=[*_PROPERTIES]),
+            "Streams": record({"streams": list_of(reference("Stream"))}, required=["streams"]),
+            "StreamLimits": record(dict.fromkeys(("max_age", "max_bytes", "max_msgs"), text_or), closed=True),
         },
     )

@@ -2,7 +2,23 @@
 
 from typing import Any, Final
 
-from gbe.http.openapi import DURATION, INTEGER, STRING, Part, body, operation, reference
+from gbe.http.openapi import (
+    DURATION,
+    INTEGER,
+    MOMENT,
+    STRING,
+    Part,
+    body,
+    in_path,
+    in_query,
+    limit_of,
+    list_of,
+    one_of,
+    operation,
+    page_of,
+    record,
+    reference,
+)
 from gbe.lifecycle.transitions import TaskState
 from gbe.lifecycle.types import SETTINGS
 
@@ -12,53 +28,35 @@ _ID: Final = {
     "required": True,
     "schema": {**STRING, "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"},
 }
-_TYPE: Final = {"name": "type", "in": "path", "required": True, "schema": STRING}
-_OF_TYPE: Final = {
-    "name": "type",
-    "in": "query",
-    "schema": STRING,
-    "description": "the task's type, if known: quicker",
-}
+_TYPE: Final = in_path("type")
+_OF_TYPE: Final = in_query("type", description="the task's type, if known: quicker")
 
-_TASK: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["id", "type", "state", "priority", "attempt", "retry_count", "created_at", "updated_at"],
-    "properties": {
+_TASK: Final[dict[str, Any]] = record(
+    {
         "id": STRING,
         "type": STRING,
-        "state": {**STRING, "enum": [state.value for state in TaskState]},
-        "priority": {**STRING, "enum": ["high", "normal", "low"]},
+        "state": one_of(state.value for state in TaskState),
+        "priority": one_of(["high", "normal", "low"]),
         **dict.fromkeys(("attempt", "retry_count", "max_retries", "step", "steps"), INTEGER),
-        **{
-            name: {**INTEGER, "description": "unix milliseconds"}
-            for name in (
-                "created_at",
-                "updated_at",
-                "run_at",
-                "started_at",
-                "finished_at",
-                "timeout_at",
-                "deadline",
-            )
-        },
+        **dict.fromkeys(
+            ("created_at", "updated_at", "run_at", "started_at", "finished_at", "timeout_at", "deadline"), MOMENT
+        ),
         **dict.fromkeys(
             ("worker", "job_id", "key", "idempotency_key", "retry_of", "note", "error", "traceparent"), STRING
         ),
         "params": {},
         "result": {},
     },
-}
+    required=["id", "type", "state", "priority", "attempt", "retry_count", "created_at", "updated_at"],
+)
 
-_SUBMISSION: Final[dict[str, Any]] = {
-    "type": "object",
-    "required": ["type"],
-    "additionalProperties": False,
-    "properties": {
+_SUBMISSION: Final[dict[str, Any]] = record(
+    {
         "type": STRING,
         "params": {"type": "object"},
         "delay": DURATION,
-        "run_at": {**INTEGER, "description": "unix milliseconds"},
-        "priority": {**STRING, "enum": ["high", "normal", "low"]},
+        "run_at": MOMENT,
+        "priority": one_of(["high", "normal", "low"]),
         "idempotency_key": STRING,
         "key": STRING,
         "max_retries": INTEGER,
@@ -66,24 +64,21 @@ _SUBMISSION: Final[dict[str, Any]] = {
         "timeout": DURATION,
         "job_id": STRING,
     },
-}
+    required=["type"],
+    closed=True,
+)
 
 
 def task_part() -> Part:
     """Paths and schemas."""
     query = [
-        {"name": "type", "in": "query", "schema": STRING},
-        {"name": "state", "in": "query", "schema": {**STRING, "enum": [state.value for state in TaskState]}},
-        {"name": "key", "in": "query", "schema": STRING},
-        {"name": "limit", "in": "query", "schema": {**INTEGER, "minimum": 1, "maximum": 1000, "default": 100}},
-        {
-            "name": "cursor",
-            "in": "query",
-            "schema": STRING,
-            "description": "of the page before; a page without tasks may have one",
-        },
+        in_query("type"),
+        in_query("state", one_of(state.value for state in TaskState)),
+        in_query("key"),
+        limit_of(),
+        in_query("cursor", description="of the page before; a page without tasks may have one"),
     ]
-    wait = {"name": "wait", "in": "query", "schema": STRING, "description": "answer when it has ended, 60s at most"}
+    wait = in_query("wait", description="answer when it has ended, 60s at most")
     return Part(
         paths={
             "/v1/tasks": {
@@ -168,27 +163,16 @@ def task_part() -> Part:
         schemas={
             "Task": _TASK,
             "Submission": _SUBMISSION,
-            "Page": {
-                "type": "object",
-                "required": ["tasks", "cursor"],
-                "properties": {
-                    "tasks": {"type": "array", "items": reference("Task")},
-                    "cursor": {"type": ["string", "null"]},
-                },
-            },
-            "Settings": {"type": "object", "properties": {name: {} for name in SETTINGS}},
-            "Type": {
-                "type": "object",
-                "required": ["name", "settings", "schema"],
-                "properties": {
+            "Page": page_of("tasks", "Task"),
+            "Settings": record({name: {} for name in SETTINGS}),
+            "Type": record(
+                {
                     "name": STRING,
                     "settings": reference("Settings"),
                     "schema": {"type": "object", "description": "JSON Schema of the parameters"},
                 },
-            },
-            "Types": {
-                "type": "object",
-                "properties": {"types": {"type": "array", "items": reference("Type")}},
-            },
+                required=["name", "settings", "schema"],
+            ),
+            "Types": record({"types": list_of(reference("Type"))}),
         },
     )

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from gbe import metrics
 from gbe.errors import StateError, TransportError
 from gbe.http.asgi import UNAVAILABLE, App, json_body
+from gbe.http.page import page
 from gbe.http.services import Services, now_ms
 from gbe.http.wire import error_body
 from gbe.notify.errors import Refusal
@@ -30,40 +31,22 @@ _PAGE_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 4rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.6rem; }}
-pre {{ background: color-mix(in srgb, CanvasText 8%, Canvas); padding: .8rem 1rem; border-radius: .5rem;
-      overflow-x: auto; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>This is a gbe server: an ntfy-compatible notification service. A topic exists as soon as somebody uses it.</p>
+_WELCOME: Final = """<p>This is a gbe server: an ntfy-compatible notification service. A topic exists as soon as
+somebody uses it.</p>
 <p>Publish:</p>
 <pre>curl -d "Backup done" {base}/{topic}</pre>
 <p>Subscribe, in another terminal:</p>
 <pre>curl -sN {base}/{topic}/json</pre>
 <p>Read what is stored:</p>
 <pre>curl -s "{base}/{topic}/json?poll=1"</pre>
-<p>Or point any ntfy client at <code>{base}</code>.</p>
-</body>
-</html>
-"""
+<p>Or point any ntfy client at <code>{base}</code>.</p>"""
 
 
 def site(services: Services) -> App:
     """The application for the paths of ``Route.SITE`` and ``Route.TOPIC_PAGE``."""
     root = services.notify.app_root
 
-    async def page(request: Request) -> Response:
+    async def welcome(request: Request) -> Response:
         """``GET /``, ``/TOPIC`` and ``/HOST/TOPIC``: how to publish and subscribe (6.2); ``?up=1`` is UnifiedPush
         discovery (4.11). Without web pages there is neither."""
         topic, host = request.path_params.get("topic", ""), request.path_params.get("host", "")
@@ -75,10 +58,8 @@ def site(services: Services) -> App:
         if topic in RESERVED or f"/{topic}" == root:  # the app's own address is no topic
             topic = ""
         base = f"https://{host}" if host else services.notify.base_url or _address_of(request)
-        content = _PAGE.format(
-            title=html.escape(topic or "gbe"), base=html.escape(base), topic=html.escape(topic or "mytopic")
-        )
-        return HTMLResponse(content, headers=_PAGE_HEADERS)
+        content = _WELCOME.format(base=html.escape(base), topic=html.escape(topic or "mytopic"))
+        return HTMLResponse(page(topic or "gbe", content), headers=_PAGE_HEADERS)
 
     async def health(request: Request) -> Response:  # noqa: ARG001
         """``GET /v1/health``: 200 if the engine answers, else 503."""
@@ -122,11 +103,11 @@ def site(services: Services) -> App:
                 metrics.cached_messages.set(figures.messages)
 
     routes = [
-        Route("/", page, methods=["GET"]),
+        Route("/", welcome, methods=["GET"]),
         Route("/v1/health", health, methods=["GET"]),
         Route("/v1/stats", stats, methods=["GET"]),
-        Route("/{topic}", page, methods=["GET"]),
-        Route("/{host}/{topic}", page, methods=["GET"]),
+        Route("/{topic}", welcome, methods=["GET"]),
+        Route("/{host}/{topic}", welcome, methods=["GET"]),
     ]
     if services.http.metrics:
         routes.insert(2, Route("/metrics", prometheus, methods=["GET"]))

@@ -76,11 +76,6 @@ class TaskNames:
         """The key of a task's record."""
         return f"{self.state_prefix}.{task_type}.{task_id}"
 
-    def parse_task(self, key: str) -> tuple[str, str]:
-        """Type and id of a record's key."""
-        task_type, _, task_id = key[len(self.state_prefix) + 1 :].partition(".")
-        return task_type, task_id
-
     def type(self, task_type: str) -> str:
         """The record of what is registered and set of a type."""
         return f"{self.types_prefix}.{task_type}"

@@ -654,7 +654,8 @@ class Transport(ABC):
     async def close(self) -> None:
         """Drain and close: publishes under way end, tails and consumers stop, what they hold unfinished is returned.
 
-        Safe to repeat. Later calls raise ``TransportClosedError``.
+        Handlers under way have 10 s to end. A delivery that somebody keeps and never answers costs as much, or what
+        is left of its ``ack_timeout``; the log says so. Safe to repeat. Later calls raise ``TransportClosedError``.
         """
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ from gbe.clock import Clock
 from gbe.envelope import Envelope
 from gbe.errors import InvalidCursorError, TransportClosedError
 from gbe.subjects import check_pattern, check_subject, matches
+from gbe.transport import draining
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -43,7 +44,6 @@ from gbe.transport.memory_streams import Entry
 from gbe.transport.merge import PAGE_BYTES
 
 DEFAULT_MAX_PAYLOAD_SIZE: Final = 1024 * 1024
-_DRAIN_TIMEOUT: Final = 10.0
 _VOLATILE_BUFFER: Final = 4096  # messages that are not stored wait so many deep for a slow reader, no deeper
 
 
@@ -211,7 +211,7 @@ class MemoryTransport(Transport):
         self._closing = True
         for tail in list(self._tails):
             tail.close()
-        await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+        await asyncio.gather(*(member.drain(draining.DRAIN_TIMEOUT) for member in list(self._members)))
         self._closed = True  # not earlier: a handler that ends meanwhile may have something to publish
         self._log.detach()
 
@@ -328,11 +328,13 @@ class MemoryConsumption(Consumption):
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         self.stop()
+        draining.tell_waiting(len(self._held), timeout, self._group)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 while self._held:
                     self._waiter.event.clear()
                     await self._waiter.event.wait()
+        draining.tell_returned(len(self._held), self._group)
         for delivery in list(self._held):
             delivery.give_back()
 

@@ -1,6 +1,6 @@
 """What every sink promises, whatever is behind it: files or rows."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -8,20 +8,12 @@ import pytest
 from tests.archive.messages import batch
 from tests.conformance.sink.places import ObjectPlace, Place, PostgresPlace
 from tests.postgres import PostgresProcess
-from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
+from tests.s3 import S3Process
 
 from gbe.archive.batch import Archived, Batch
 from gbe.archive.sink import Sink
 from gbe.errors import SinkConflictError
-from gbe.ids import new_ulid
 from gbe.objects.config import ObjectsConfig
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresProcess]:
-    """A PostgreSQL server that the tests of a run share."""
-    with PostgresProcess() as process:
-        yield process
 
 
 @pytest.fixture(params=["local", "s3", "postgres"])
@@ -31,17 +23,10 @@ def here(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
         return ObjectPlace(ObjectsConfig(url=str(tmp_path / "archive")))
     if request.param == "s3":
         s3: S3Process = request.getfixturevalue("s3")
-        own = ObjectsConfig(
-            url=f"s3://{BUCKET}/{new_ulid()}",
-            endpoint=s3.endpoint,
-            access_key_id=ACCESS_KEY,
-            secret_access_key=SECRET_KEY,
-        )
+        own = s3.place()
         return ObjectPlace(own)
     server: PostgresProcess = request.getfixturevalue("postgres")
-    database = f"d{new_ulid().lower()}"
-    server.execute(f"CREATE DATABASE {database}")
-    return PostgresPlace(server.url(database=database))
+    return PostgresPlace(server.new_database())
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Opening, asking, closing: what is in flight when a client goes."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +12,7 @@ from tests.waiting import eventually, first, take
 
 from gbe.errors import TransportClosedError
 from gbe.ids import new_ulid
+from gbe.transport import draining
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery, StreamConfig, Transport
 
 
@@ -112,15 +114,22 @@ async def test_leaving_under_load_loses_nothing_and_keeps_nothing(
 
 
 async def test_closing_returns_what_its_holder_does_not_finish(
-    open_transport: OpenTransport, transport: Transport, subject: str
+    open_transport: OpenTransport,
+    transport: Transport,
+    subject: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A delivery that somebody holds and never ends is waited for, not for ever, and then returned."""
+    """A delivery that somebody holds and never ends is waited for, not for ever, and then returned; the log says so."""
+    monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 0.5)
+    caplog.set_level(logging.INFO, draining.__name__)
     leaving = await open_transport()
     await publish_all(transport, subject, 1)
     options = ConsumeOptions(start=EARLIEST, ack_timeout=600.0)
     async with leaving.consume(subject, "g", options) as deliveries:
         await first(aiter(deliveries))
         await leaving.close()
+    assert [record.levelname for record in caplog.records if record.name == draining.__name__] == ["INFO", "WARNING"]
     async with transport.consume(subject, "g", options) as deliveries:
         again = await first(aiter(deliveries))
         assert again.attempt == 2

@@ -96,7 +96,7 @@ def test_names_of_a_namespace() -> None:
     names = TaskNames("prod")
     assert names.queue("email", Priority.NORMAL) == "prod.tasks.email.queue"
     assert names.queue("email", Priority.HIGH) == "prod.tasks.email.queue.high"
-    assert names.parse_task(names.task("email", "0" * 26)) == ("email", "0" * 26)
+    assert names.task("email", "0" * 26) == f"prod.state.tasks.email.{'0' * 26}"
     assert names.is_reply(names.reply("0" * 26))
     assert not names.is_reply("prod.tasks.email.queue")
 

@@ -12,9 +12,10 @@ from gbe.ids import encode_ulid, is_ulid, ulid_time_ms
 from gbe.subjects import check_subject
 from gbe.transport.base import MAX_IDEMPOTENCY_KEY_BYTES, Position, check_idempotency_key
 from gbe.transport.nats import wire
-from gbe.transport.nats.consumer import AckSubject, durable_name
+from gbe.transport.nats.groups import durable_name
 from gbe.transport.nats.history import rfc3339
 from gbe.transport.nats.streams import schedule_pattern
+from gbe.transport.nats.wire import AckSubject
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -30,7 +30,6 @@ class ArchiveFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not t
         super().__init__()
         self._objects, self._listed, self._loop = objects, listed, loop
         self._own: dict[str, bytes] = {}
-        self.fetched = 0
         self.error: GbeError | None = None
 
     def add(self, name: str, data: bytes) -> None:
@@ -70,7 +69,6 @@ class ArchiveFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec is not t
         except GbeError as exc:
             self.error = exc  # DuckDB would tell of it in its own words
             raise OSError(str(exc)) from exc
-        self.fetched += 1
         return io.BytesIO(data)
 
 

@@ -94,13 +94,6 @@ class EventSchema:
         except FAULTS as exc:
             raise InvalidEventError(subject, *violation(str(exc))) from None
 
-    def json_schema(self) -> dict[str, Any]:
-        """JSON Schema of the event; empty for a type that only this program can check."""
-        try:
-            return msgspec.json.schema(self.type)
-        except TypeError:
-            return {}
-
 
 class EventRegistry:
     """All schemas that this program knows."""

@@ -52,6 +52,30 @@ def status_of(msg: Msg) -> str:
     return headers.get("Status", "") if headers and not msg.data else ""
 
 
+class _Opening:
+    """What is heard while no server has let us in yet.
+
+    Attributes:
+        reason: the most telling error.
+        refusing: addresses of servers that refused us.
+    """
+
+    def __init__(self, servers: list[str]) -> None:
+        self.servers = servers
+        self.reason: Exception | None = None
+        self.refusing: set[str] = set()
+
+    def hear(self, exc: Exception, refusing: str | None) -> None:
+        """Note an error, and which server refuses us by it, if one does. Raises ``RefusedError``: no use to go on."""
+        if self.reason is None or refusing is not None:
+            self.reason = exc
+        if refusing is not None:
+            self.refusing.add(refusing)
+            # credentials are the cluster's; a certificate is one server's, and the others may do better
+            if not isinstance(exc, OSError) or self.refusing >= {urlsplit(url).netloc for url in self.servers}:
+                raise RefusedError
+
+
 class NatsConnection:
     """A nats-py client with what the rest of this package needs around it.
 
@@ -70,6 +94,7 @@ class NatsConnection:
         self._listener_ids = itertools.count()
         self._retired: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._opening: _Opening | None = None
         self._complaints = Complaints()
         self._leader_listeners: dict[int, tuple[str, Callable[[], None]]] = {}
         self._watches_leaders = False
@@ -90,44 +115,31 @@ class NatsConnection:
         Raises:
             TransportUnavailableError: no server answered within ``connect_timeout``, or it refused the credentials.
         """
+        config, opening = self.config, _Opening([without_credentials(url) for url in self.config.urls])
+        self._opening = opening
+        options = self._options(opening.servers)
+        self._client.wants_tls = options["tls"] is not None
+        try:
+            async with asyncio.timeout(config.connect_timeout):
+                await self._client.connect(**options)
+        except (TimeoutError, nats.errors.Error, OSError, RefusedError) as exc:
+            await self._abandon()
+            shown = ", ".join(url.removeprefix("nats://") for url in opening.servers)
+            what = "cannot connect to the NATS server" if opening.refusing else "no NATS server"
+            raise TransportUnavailableError(f"{what} at {shown}: {plain(opening.reason or exc)}") from exc
+        self._opening = None
+        self._inbox = self._client.new_inbox() + "."
+        try:
+            await self.subscribe(f"{self._inbox}*", self._on_reply)
+        except BaseException:
+            await self._abandon()
+            raise
+
+    def _options(self, servers: list[str]) -> dict[str, Any]:
+        """What nats-py is told."""
         config = self.config
         user, password, token = self._credentials()
-        servers = [without_credentials(url) for url in config.urls]
-        opening = True
-        reason: Exception | None = None  # the most telling one
-        refusing: set[str] = set()
-
-        async def on_error(exc: Exception) -> None:
-            nonlocal reason
-            if self._closing or isinstance(exc, nats.errors.UnexpectedEOF):
-                return
-            if not opening:
-                self._complaints.hear(plain(exc))
-                return
-            if reason is None or is_refusal(exc):
-                reason = exc
-            logger.debug("nats: %s", plain(exc))
-            if is_refusal(exc):
-                refusing.add(self._address)
-                # credentials are the cluster's; a certificate is one server's, and the others may do better
-                if not isinstance(exc, OSError) or refusing >= {urlsplit(url).netloc for url in servers}:
-                    raise RefusedError
-
-        async def on_disconnect() -> None:
-            if self._closing:
-                return
-            logger.warning("nats: connection lost, reconnecting")
-            if config.locate is not None:
-                with suppress(Exception):  # the engine may be restarting; its old address is the best guess
-                    self._client.set_server_pool([without_credentials(url) for url in config.locate()])
-
-        async def on_reconnect() -> None:
-            logger.info("nats: connected again", extra={"server": self.server_name})
-            self._complaints.forget()
-            for listener in list(self._reconnect_listeners.values()):
-                listener()
-
-        options: dict[str, Any] = {
+        return {
             "servers": servers,
             "name": config.name,
             "user": user,
@@ -141,26 +153,33 @@ class NatsConnection:
             "ping_interval": config.ping_interval,
             "max_outstanding_pings": 2,
             "drain_timeout": _CLOSE_TIMEOUT,
-            "error_cb": on_error,
-            "disconnected_cb": on_disconnect,
-            "reconnected_cb": on_reconnect,
+            "error_cb": self._on_error,
+            "disconnected_cb": self._on_disconnect,
+            "reconnected_cb": self._on_reconnect,
         }
-        self._client.wants_tls = options["tls"] is not None
-        try:
-            async with asyncio.timeout(config.connect_timeout):
-                await self._client.connect(**options)
-        except (TimeoutError, nats.errors.Error, OSError, RefusedError) as exc:
-            await self._abandon()
-            shown = ", ".join(url.removeprefix("nats://") for url in servers)
-            what = "cannot connect to the NATS server" if refusing else "no NATS server"
-            raise TransportUnavailableError(f"{what} at {shown}: {plain(reason or exc)}") from exc
-        opening = False
-        self._inbox = self._client.new_inbox() + "."
-        try:
-            await self.subscribe(f"{self._inbox}*", self._on_reply)
-        except BaseException:
-            await self._abandon()
-            raise
+
+    async def _on_error(self, exc: Exception) -> None:
+        if self._closing or isinstance(exc, nats.errors.UnexpectedEOF):
+            return
+        if self._opening is None:
+            self._complaints.hear(plain(exc))
+            return
+        logger.debug("nats: %s", plain(exc))
+        self._opening.hear(exc, self._address if is_refusal(exc) else None)
+
+    async def _on_disconnect(self) -> None:
+        if self._closing:
+            return
+        logger.warning("nats: connection lost, reconnecting")
+        if self.config.locate is not None:
+            with suppress(Exception):  # the engine may be restarting; its old address is the best guess
+                self._client.set_server_pool([without_credentials(url) for url in self.config.locate()])
+
+    async def _on_reconnect(self) -> None:
+        logger.info("nats: connected again", extra={"server": self.server_name})
+        self._complaints.forget()
+        for listener in list(self._reconnect_listeners.values()):
+            listener()
 
     def _credentials(self) -> tuple[str | None, str | None, str | None]:
         """User, password and token: of the configuration, else those in the first URL that has some.

@@ -10,44 +10,32 @@ when that is stored is the original acknowledged.
 """
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import suppress
-from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from gbe.envelope import Envelope
 from gbe.errors import ConfigError, PayloadTooLargeError, TransportError
 from gbe.schemas import deadletter
-from gbe.subjects import overlaps
+from gbe.transport import draining
 from gbe.transport.base import (
-    AfterId,
-    AfterPosition,
     ConsumeOptions,
     Consumption,
     Delivery,
-    Edge,
-    FromTime,
-    Lag,
-    Membership,
     Position,
-    Start,
     deadletter_for,
     deadletter_subject,
 )
 from gbe.transport.nats import wire
 from gbe.transport.nats.connection import NatsConnection, status_of
-from gbe.transport.nats.errors import CONSUMER_EXISTS, CONSUMER_NOT_FOUND, ApiError, translated
-from gbe.transport.nats.history import History, rfc3339
-from gbe.transport.nats.streams import StreamRegistry
+from gbe.transport.nats.groups import GroupRegistry, durable_name
 from gbe.transport.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -61,42 +49,6 @@ _HEARTBEAT: Final = 5 * _NANO  # the engine's sign of life on an open pull; two 
 _CHECK_INTERVAL: Final = 1.0
 _WAITED_LITTLE: Final = 0.95  # of the ack timeout left on handing over: not worth a message to the engine
 _EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in this member is kept for it
-_ACK_TOKENS: Final = 9  # $JS.ACK.stream.consumer.delivered.sequence.consumer sequence.nanoseconds.pending
-
-
-class _SequenceInfo(msgspec.Struct):
-    consumer_seq: int = 0
-    stream_seq: int = 0
-
-
-class ConsumerInfo(msgspec.Struct):
-    """What the engine knows of a durable consumer."""
-
-    config: dict[str, Any]
-    num_pending: int = 0
-    num_ack_pending: int = 0
-    ack_floor: _SequenceInfo = msgspec.field(default_factory=_SequenceInfo)
-
-
-def durable_name(group: str, pattern: str) -> str:
-    """The engine's name for a group's subscription: readable, and unique per pattern."""
-    return f"{group}-{hashlib.blake2s(pattern.encode(), digest_size=6).hexdigest()}"
-
-
-class AckSubject:
-    """What the engine says about a delivery in its acknowledgement subject (both forms: plain, and with a domain)."""
-
-    __slots__ = ("attempt", "consumer_sequence", "sequence", "stored_ms", "stream")
-
-    def __init__(self, reply: str) -> None:
-        tokens = reply.split(".")
-        # the form with domain and account hash has two tokens more in front, and may have one behind
-        first = 2 if len(tokens) == _ACK_TOKENS else 4
-        self.stream = tokens[first]
-        self.attempt = int(tokens[first + 2])
-        self.sequence = int(tokens[first + 3])
-        self.consumer_sequence = int(tokens[first + 4])
-        self.stored_ms = int(tokens[first + 5]) // 1_000_000
 
 
 class _Puller:
@@ -120,7 +72,7 @@ class NatsDelivery(Delivery):
     __slots__ = ("_member", "expires_at", "number", "puller", "reply")
 
     def __init__(
-        self, envelope: Envelope, about: AckSubject, member: "NatsConsumption", puller: _Puller, reply: str
+        self, envelope: Envelope, about: wire.AckSubject, member: "NatsConsumption", puller: _Puller, reply: str
     ) -> None:
         super().__init__(envelope, about.attempt, member.group, Position(about.sequence))
         self._member, self.puller, self.reply = member, puller, reply
@@ -158,7 +110,7 @@ class NatsConsumption(Consumption):
     def __init__(
         self,
         connection: NatsConnection,
-        groups: "GroupRegistry",
+        groups: GroupRegistry,
         pattern: str,
         group: str,
         options: ConsumeOptions,
@@ -232,11 +184,7 @@ class NatsConsumption(Consumption):
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
-        deadline = time.monotonic() + timeout
-        while self._connection.is_connected and (now := time.monotonic()) < deadline:
-            if all(delivery.expires_at <= now for delivery in self._held):
-                break  # the engine has taken them back
-            await asyncio.sleep(0.01)
+        await draining.ended(self._held, timeout, self.group, is_reachable=lambda: self._connection.is_connected)
         for delivery in list(self._held):
             self.answer(delivery, b"-NAK")
 
@@ -375,7 +323,7 @@ class NatsConsumption(Consumption):
         puller.subscription = await self._connection.subscribe(inbox, on_message)
 
     def _on_delivery(self, msg: Msg, puller: _Puller) -> None:
-        about = AckSubject(msg.reply)
+        about = wire.AckSubject(msg.reply)
         puller.seen = time.monotonic()
         puller.held += 1
         envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
@@ -467,144 +415,3 @@ class NatsConsumption(Consumption):
                     self._restore_soon(puller)
                 elif not puller.asked:
                     self._pull(puller)
-
-
-class GroupRegistry:
-    """The durable consumers behind the groups."""
-
-    def __init__(self, connection: NatsConnection, streams: StreamRegistry, history: History) -> None:
-        self._connection, self._streams, self._history = connection, streams, history
-
-    async def ensure(self, pattern: str, group: str, options: ConsumeOptions) -> list[str]:
-        """Create what is missing of a group's subscription; returns the streams it spans."""
-        streams = await self._streams.required(pattern)
-        anchor = None
-        for stream in streams:
-            start = options.start
-            # the start of a group that exists does not matter any more, and its message may be gone
-            if isinstance(start, AfterId) and not await self._exists(stream, pattern, group):
-                anchor = anchor or await self._history.anchor([pattern], start.id)
-                start = anchor.start_in(stream)
-            await self.ensure_on(stream, pattern, group, replace(options, start=start))
-        return streams
-
-    async def _exists(self, stream: str, pattern: str, group: str) -> bool:
-        with translated(f"consumer {group} of {pattern}"):
-            return await self._info(stream, durable_name(group, pattern)) is not None
-
-    async def restore_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
-        """As ``ensure_on``, and the stream too if somebody has deleted it."""
-        await self._streams.restore(stream)
-        await self.ensure_on(stream, pattern, group, options)
-
-    async def ensure_on(self, stream: str, pattern: str, group: str, options: ConsumeOptions) -> None:
-        """Create or update the consumer on one stream. A consumer that exists keeps its place."""
-        name = durable_name(group, pattern)
-        ack_wait = round(options.ack_timeout * _NANO)
-        with translated(f"consumer {group} of {pattern}"):
-            current = await self._info(stream, name)
-            if current is None:
-                config = _new_consumer(name, pattern, group, options.start) | {"ack_wait": ack_wait}
-                if await self._create(stream, name, config):
-                    return
-                current = await self._info(stream, name)
-            if current is not None and current.config.get("ack_wait") != ack_wait:
-                config = current.config | {"ack_wait": ack_wait}
-                await self._connection.api(
-                    f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": "update"}
-                )
-
-    async def _create(self, stream: str, name: str, config: dict[str, Any]) -> bool:
-        """Whether the consumer was made; it is not when another member was faster and wanted another one."""
-        try:
-            await self._connection.api(
-                f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config, "action": "create"}
-            )
-        except ApiError as exc:
-            if exc.err_code != CONSUMER_EXISTS:
-                raise
-            return False
-        return True
-
-    async def _info(self, stream: str, name: str) -> ConsumerInfo | None:
-        try:
-            data = await self._connection.api(f"CONSUMER.INFO.{stream}.{name}")
-        except ApiError as exc:
-            if exc.err_code == CONSUMER_NOT_FOUND:
-                return None
-            raise
-        return msgspec.json.decode(data, type=ConsumerInfo)
-
-    async def lag(self, pattern: str, group: str) -> Lag:
-        """See ``Transport.lag``."""
-        pending = unacknowledged = 0
-        oldest: list[int] = []
-        name = durable_name(group, pattern)
-        for stream in await self._streams.overlapping(pattern):
-            with translated(f"lag of {group}"):
-                info = await self._info(stream, name)
-            if info is None:
-                continue
-            pending += info.num_pending
-            unacknowledged += info.num_ack_pending
-            if info.num_pending or info.num_ack_pending:
-                stored = await self._history.stored_at(stream, pattern, info.ack_floor.stream_seq + 1)
-                oldest.extend([stored] if stored is not None else [])
-        age = max(0.0, time.time() - min(oldest) / 1000) if oldest else None
-        return Lag(pending, unacknowledged, age)
-
-    async def acknowledged_floor(self, stream: str, subject: str) -> int | None:
-        """The lowest sequence that some group consuming ``subject`` has not settled yet; ``None`` without a group."""
-        floors = [
-            info.ack_floor.stream_seq + 1
-            for info in await self._consumers(stream)
-            if "durable_name" in info.config and overlaps(info.config.get("filter_subject") or ">", subject)
-        ]
-        return min(floors, default=None)
-
-    async def memberships(self, stream: str) -> list[Membership]:
-        """The groups of ours that consume from a stream."""
-        named = (info.config.get("metadata") or {} for info in await self._consumers(stream))
-        return [
-            Membership(metadata["gbe-pattern"], metadata["gbe-group"])
-            for metadata in named
-            if "gbe-pattern" in metadata and "gbe-group" in metadata
-        ]
-
-    async def _consumers(self, stream: str) -> list[ConsumerInfo]:
-        found: list[ConsumerInfo] = []
-        while True:
-            with translated(f"consumers of {stream}"):
-                data = await self._connection.api(f"CONSUMER.LIST.{stream}", {"offset": len(found)})
-            page = msgspec.json.decode(data, type=_ConsumerList)
-            found += page.consumers or []
-            if not page.consumers or len(found) >= page.total:
-                return found
-
-
-class _ConsumerList(msgspec.Struct):
-    total: int = 0
-    consumers: list[ConsumerInfo] | None = None
-
-
-def _new_consumer(name: str, pattern: str, group: str, start: Start) -> dict[str, Any]:
-    config: dict[str, Any] = {
-        "durable_name": name,
-        "name": name,
-        "description": f"group {group}, {pattern}",
-        "ack_policy": "explicit",
-        "filter_subject": pattern,
-        "max_deliver": -1,  # ours: see the module's docstring
-        "max_ack_pending": -1,  # each member limits itself
-        "metadata": {"gbe-group": group, "gbe-pattern": pattern},
-    }
-    match start:
-        case Edge.EARLIEST:
-            config["deliver_policy"] = "all"
-        case FromTime(ms):
-            config |= {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(ms)}
-        case AfterPosition(position):
-            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": position.major + 1}
-        case _:
-            config["deliver_policy"] = "new"
-    return config

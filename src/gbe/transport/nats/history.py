@@ -299,3 +299,16 @@ def rfc3339(ms: int) -> str:
     # in integers: a float of seconds is off by a millisecond now and then
     moment = _EPOCH + timedelta(milliseconds=min(max(ms, 0), _LAST_MS))
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def deliver_policy(start: Start) -> dict[str, object]:
+    """Where a consumer begins, as its configuration says it; by an id it cannot."""
+    match start:
+        case Edge.EARLIEST:
+            return {"deliver_policy": "all"}
+        case FromTime(ms):
+            return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(ms)}
+        case AfterPosition(position):
+            return {"deliver_policy": "by_start_sequence", "opt_start_seq": position.major + 1}
+        case _:
+            return {"deliver_policy": "new"}

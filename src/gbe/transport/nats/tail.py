@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 
-import msgspec
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
@@ -31,10 +30,10 @@ from gbe.transport.base import (
     Tail,
 )
 from gbe.transport.nats import wire
-from gbe.transport.nats.connection import NatsConnection, status_of
-from gbe.transport.nats.consumer import AckSubject
+from gbe.transport.nats.connection import NatsConnection
 from gbe.transport.nats.errors import translated
-from gbe.transport.nats.history import PAGE, History, rfc3339
+from gbe.transport.nats.history import PAGE, History, deliver_policy
+from gbe.transport.nats.ordered import BrokenError, OrderedConsumer
 from gbe.transport.nats.streams import StreamRegistry
 
 logger = logging.getLogger(__name__)
@@ -44,10 +43,9 @@ BUFFER: Final = 4096
 BUFFER_BYTES: Final = 8 * 1024 * 1024
 _RETRY_PAUSE: Final = 0.25
 _INTEREST_SPREADS: Final = 1.0
-_NANO: Final = 1_000_000_000
 _PULL: Final = 100
-_PULL_EXPIRES: Final = 20 * _NANO
-_HEARTBEAT: Final = 5 * _NANO
+_PULL_EXPIRES: Final = 20.0
+_HEARTBEAT: Final = 5.0
 
 _Take = Callable[[StoredMessage], Awaitable[None]]
 _StartIn = Callable[[str], Start]
@@ -386,89 +384,34 @@ class _PatternFeed:
             self._queue.put_nowait(StoredMessage(envelope, None))
 
 
-class _Delivered(msgspec.Struct):
-    stream_seq: int = 0
-
-
-class _ConsumerCreated(msgspec.Struct):
-    name: str
-    delivered: _Delivered = msgspec.field(default_factory=_Delivered)
-
-
-class _BrokenError(Exception):
-    """A reader's consumer is gone, or something was lost on the way from it."""
-
-
 class _StreamReader:
-    """Reads one stream through an ephemeral consumer, in order and without gap.
-
-    The consumer numbers what it sends; a number that does not follow its predecessor means that something was lost on
-    the way, and the consumer is made again behind the last message that arrived.
-    """
+    """Reads one stream through a consumer of its own, in order and without gap; makes it again whenever it breaks."""
 
     def __init__(self, connection: NatsConnection, stream: str, pattern: str, start: Start, take: _Take) -> None:
-        self._connection, self._stream, self._pattern, self._start = connection, stream, pattern, start
-        self._take = take
-        self._last: int | None = None  # the sequence behind which to go on, once the consumer stood for the first time
-        self._expected = 1
-        self._consumer = self._inbox = ""
-        self._mail: asyncio.Queue[Msg | None] = asyncio.Queue()
-        self._subscriptions: list[Subscription] = []
+        self._connection, self._stream, self._pattern, self._take = connection, stream, pattern, take
+        self._start = deliver_policy(start)
+        self._consumer = OrderedConsumer(
+            connection, stream, [pattern], page=_PULL, expires=_PULL_EXPIRES, heartbeat=_HEARTBEAT
+        )
 
     async def open(self) -> None:
         """Create the consumer: from now on nothing is missed."""
-        await self.close()
-        self._inbox = self._connection.new_inbox()
-        self._mail = asyncio.Queue()
-        self._subscriptions.append(await self._connection.subscribe(self._inbox, self._mail.put_nowait))
-        config = {
-            "ack_policy": "none",
-            "filter_subject": self._pattern,
-            "inactive_threshold": 60 * _NANO,
-            "mem_storage": True,
-            "num_replicas": 1,
-            "max_deliver": 1,
-            **self._deliver_policy(),
-        }
         with translated(f"tail of {self._pattern}"):
-            data = await self._connection.api(
-                f"CONSUMER.CREATE.{self._stream}", {"stream_name": self._stream, "config": config}
-            )
-        created = msgspec.json.decode(data, type=_ConsumerCreated)
-        self._consumer, self._expected = created.name, 1
-        if self._last is None:
-            self._last = created.delivered.stream_seq
-
-    def _deliver_policy(self) -> dict[str, object]:
-        if self._last is not None:
-            return {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}
-        match self._start:
-            case Edge.EARLIEST:
-                return {"deliver_policy": "all"}
-            case FromTime(ms):
-                return {"deliver_policy": "by_start_time", "opt_start_time": rfc3339(ms)}
-            case AfterPosition(position):
-                return {"deliver_policy": "by_start_sequence", "opt_start_seq": position.major + 1}
-            case _:
-                return {"deliver_policy": "new"}
+            await self._consumer.open(self._start)
 
     async def close(self) -> None:
-        """Give up the consumer, if there is one, with what it has on the way; never raises."""
-        await self._connection.unsubscribe(self._subscriptions)
-        self._subscriptions.clear()
-        if self._consumer:
-            subject = f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}"
-            self._connection.write(wire.plain_frame(subject, f"{self._inbox}.deleted", b""))
-            self._consumer = ""
+        """Give up the consumer; never raises."""
+        await self._consumer.close()
 
     async def run(self) -> None:
-        """Pull and hand over, until cancelled; makes the consumer again whenever it breaks."""
-        stop_listening = self._connection.on_reconnect(lambda: self._mail.put_nowait(None))
+        """Pull and hand over, until cancelled."""
+        stop_listening = self._connection.on_reconnect(self._consumer.interrupt)
         try:
             while True:
                 try:
-                    await self._pull()
-                except _BrokenError as exc:
+                    async for about, msg in self._consumer.pull():
+                        await self._hand_over(about, msg)
+                except BrokenError as exc:
                     logger.info("tail starts its consumer again: %s", exc, extra={"stream": self._stream})
                     await self._reopen()
         finally:
@@ -484,40 +427,7 @@ class _StreamReader:
             else:
                 return
 
-    async def _pull(self) -> None:
-        """One request: up to a page of messages, until it is used up or has expired."""
-        request = b'{"batch":%d,"expires":%d,"idle_heartbeat":%d}' % (_PULL, _PULL_EXPIRES, _HEARTBEAT)
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-        self._connection.write(wire.plain_frame(subject, self._inbox, request))
-        left = _PULL
-        while left:
-            msg = await self._next()
-            if msg.reply:
-                left -= 1
-                await self._hand_over(msg)
-                continue
-            status = status_of(msg)
-            if status in {"404", "408"}:
-                return
-            if status != "100":
-                raise _BrokenError(f"{status} {(msg.headers or {}).get('Description', '')}")
-
-    async def _next(self) -> Msg:
-        try:
-            async with asyncio.timeout(2.5 * _HEARTBEAT / _NANO):
-                msg = await self._mail.get()
-        except TimeoutError:
-            raise _BrokenError("no sign of life") from None
-        if msg is None:
-            raise _BrokenError("the connection was lost")
-        return msg
-
-    async def _hand_over(self, msg: Msg) -> None:
-        about = AckSubject(msg.reply)
-        if about.consumer_sequence != self._expected:
-            raise _BrokenError(f"message {self._expected} of the consumer is missing")
-        self._expected += 1
-        self._last = about.sequence
+    async def _hand_over(self, about: wire.AckSubject, msg: Msg) -> None:
         if not msg.subject.startswith(wire.SCHEDULED):
             envelope = wire.envelope_of(msg.subject, msg.data, msg.headers, about.sequence, about.stored_ms)
             await self._take(StoredMessage(envelope, Position(about.sequence)))

@@ -13,6 +13,7 @@ from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError, UnsupportedEngineError
 from gbe.ids import new_ulid
 from gbe.subjects import check_pattern, check_subject
+from gbe.transport import draining
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -36,8 +37,9 @@ from gbe.transport.base import (
 from gbe.transport.nats import wire
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.connection import NatsConnection
-from gbe.transport.nats.consumer import GroupRegistry, NatsConsumption
+from gbe.transport.nats.consumer import NatsConsumption
 from gbe.transport.nats.errors import ApiError, NoRespondersError, NotPermittedError, translated
+from gbe.transport.nats.groups import GroupRegistry
 from gbe.transport.nats.history import History, rfc3339
 from gbe.transport.nats.pages import Pages
 from gbe.transport.nats.publisher import Publication, Publisher
@@ -48,7 +50,6 @@ logger = logging.getLogger(__name__)
 
 MINIMUM_VERSION: Final = (2, 12, 0)
 _LETTER_ROOM: Final = 16 * 1024  # headers, which the engine counts in, and what a dead letter says besides the payload
-_DRAIN_TIMEOUT: Final = 10.0
 _TRIM_STEP: Final = 1_000  # sequences in one purge
 _TRIM_PAUSE: Final = 0.01
 _MOST_UNSENT: Final = 8 * 1024 * 1024  # bytes on their way to the engine, for what is not confirmed
@@ -375,7 +376,7 @@ class NatsTransport(Transport):
                 stack.push_async_callback(member.stop)
             for tail in list(self._tails):
                 stack.push_async_callback(tail.close)
-            await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+            await asyncio.gather(*(member.drain(draining.DRAIN_TIMEOUT) for member in list(self._members)))
 
     def _check_open(self) -> None:
         if self._closed:

@@ -37,6 +37,7 @@ def scheduled(subject: str, message_id: str) -> str:
     return f"{SCHEDULED}.{subject}.{message_id}"
 
 
+_ACK_TOKENS: Final = 9  # $JS.ACK.stream.consumer.delivered.sequence.consumer sequence.nanoseconds.pending
 _TIMESTAMP_DIGITS: Final = 16  # milliseconds of any calendar; int() refuses thousands of digits with an error
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -106,3 +107,19 @@ def stored_message(payload: bytes, headers: Mapping[str, str]) -> StoredMessage:
     # the time is parsed for those only that need it: it is slow
     stored = 0 if _names_itself(headers) else stored_ms(headers)
     return StoredMessage(envelope_of(subject, payload, headers, sequence, stored), Position(sequence))
+
+
+class AckSubject:
+    """What the engine says about a delivery in its acknowledgement subject (both forms: plain, and with a domain)."""
+
+    __slots__ = ("attempt", "consumer_sequence", "sequence", "stored_ms", "stream")
+
+    def __init__(self, reply: str) -> None:
+        tokens = reply.split(".")
+        # the form with domain and account hash has two tokens more in front, and may have one behind
+        first = 2 if len(tokens) == _ACK_TOKENS else 4
+        self.stream = tokens[first]
+        self.attempt = int(tokens[first + 2])
+        self.sequence = int(tokens[first + 3])
+        self.consumer_sequence = int(tokens[first + 4])
+        self.stored_ms = int(tokens[first + 5]) // 1_000_000

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from gbe.errors import TransportError
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
 from gbe.redis.errors import RedisClosedError, RedisFailedError, RedisUnavailableError
@@ -247,7 +246,7 @@ class Activity:
             await asyncio.sleep(_FORGET_EVERY)
             try:
                 await self.forget(_FORGET_AFTER_MS)
-            except (TransportError, Exception) as exc:  # noqa: BLE001  tried again in a minute
+            except Exception as exc:  # noqa: BLE001  tried again in a minute
                 logger.debug("subjects not forgotten: %s", exc)
 
     async def forget(self, unused_ms: int) -> int:

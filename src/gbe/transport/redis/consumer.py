@@ -23,6 +23,7 @@ from gbe.redis.errors import RedisFailedError
 from gbe.redis.protocol import Argument, ReplyError
 from gbe.schemas import deadletter
 from gbe.subjects import is_literal
+from gbe.transport import draining
 from gbe.transport.base import ConsumeOptions, Consumption, Delivery, deadletter_for, deadletter_subject
 from gbe.transport.redis import wire
 from gbe.transport.redis.activity import Activity, Watch
@@ -293,11 +294,7 @@ class RedisConsumption(Consumption):
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
-        deadline = time.monotonic() + timeout
-        while (now := time.monotonic()) < deadline:
-            if all(delivery.expires_at <= now for delivery in self._held):
-                break  # others may have them
-            await asyncio.sleep(0.01)
+        await draining.ended(self._held, timeout, self.group)
         for delivery in list(self._held):
             self.give_back(delivery, delivery.count, 0.0)
         if self._pump_task is not None:

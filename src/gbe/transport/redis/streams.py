@@ -53,7 +53,6 @@ class StreamRegistry:
         self._streams: dict[str, Stream] = {}
         self._of_subject: dict[str, Stream] = {}
         self._loading: asyncio.Task[None] | None = None
-        self._loaded_at = float("-inf")
         self._refreshing: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
 
@@ -162,7 +161,6 @@ class StreamRegistry:
     async def _load(self) -> None:
         flat: list[bytes] = await self._client.call("HGETALL", keys.STREAMS)
         raw = dict(zip(flat[::2], flat[1::2], strict=True))
-        self._loaded_at = asyncio.get_running_loop().time()
         if raw == self._raw:
             return
         self._raw = raw

@@ -15,6 +15,7 @@ from gbe.redis.client import RedisClient
 from gbe.redis.config import RedisConfig
 from gbe.redis.protocol import Argument
 from gbe.subjects import check_pattern, check_subject
+from gbe.transport import draining
 from gbe.transport.base import (
     EARLIEST,
     LATEST,
@@ -52,7 +53,6 @@ from gbe.transport.redis.wakes import Wakes
 
 logger = logging.getLogger(__name__)
 
-_DRAIN_TIMEOUT: Final = 10.0
 _AT_ONCE: Final = 500
 _TRIM_STEP: Final = 5_000  # entries in one script
 _TRIM_PAUSE: Final = 0.01
@@ -382,7 +382,7 @@ class RedisTransport(Transport):
             stack.callback(setattr, self, "_closed", True)  # a handler that ends until then may have to publish
             for tail in list(self._tails):
                 stack.callback(tail.close)
-            await asyncio.gather(*(member.drain(_DRAIN_TIMEOUT) for member in list(self._members)))
+            await asyncio.gather(*(member.drain(draining.DRAIN_TIMEOUT) for member in list(self._members)))
 
     def _check_open(self) -> None:
         if self._closed:
