@@ -6,6 +6,8 @@ import (
 	"sort"
 	"strconv"
 	"unicode/utf8"
+
+	"gbe/schema/internal/exact"
 )
 
 // encode writes a document that is valid.
@@ -13,7 +15,11 @@ func encode(of shape) ([]byte, error) {
 	if err := check(of, ""); err != nil {
 		return nil, err
 	}
-	return appendObject(nil, of), nil
+	data := appendObject(nil, of)
+	if err := exact.CheckDepth(data); err != nil { // what is free-form lies a level or more down
+		return nil, invalid(ReasonSyntax, "", "%s", err)
+	}
+	return data, nil
 }
 
 // appendObject writes fields in the order of their schema; what is absent is left out.

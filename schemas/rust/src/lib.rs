@@ -26,6 +26,7 @@
 mod page {}
 
 mod clock;
+mod document;
 mod envelope;
 mod hash;
 mod invalid;
@@ -45,6 +46,7 @@ pub mod subjects;
 pub mod traceparent;
 
 pub use crate::clock::now_ms;
+pub use crate::document::MAX_DEPTH;
 pub use crate::hash::slot_of;
 pub use crate::ids::Ulid;
 pub use crate::invalid::{Invalid, Reason};

@@ -6,8 +6,9 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::document::{check_depth, document};
 use crate::invalid::{Invalid, Reason};
-use crate::json::{document, Bytes, Json};
+use crate::json::{Bytes, Json};
 use crate::rule::Rule;
 
 /// A record as the state store holds it: name of field to bytes.
@@ -44,10 +45,12 @@ pub trait Schema: Model {
     ///
     /// # Errors
     ///
-    /// As [`Schema::validate`].
+    /// As [`Schema::validate`]; [`Reason::Syntax`] if it is nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     fn encode(&self) -> Result<Vec<u8>, Invalid> {
         self.validate()?;
-        serde_json::to_vec(self).map_err(|fault| Invalid::new(Reason::Type, fault.to_string()))
+        let payload = serde_json::to_vec(self).map_err(|fault| Invalid::new(Reason::Type, fault.to_string()))?;
+        check_depth(&payload)?; // what is free-form lies a level or more down
+        Ok(payload)
     }
 }
 
@@ -270,7 +273,7 @@ impl Value for Json {
     }
 
     fn check(&self, _: Rule) -> Result<(), Invalid> {
-        Ok(())
+        check_depth(self.get().as_bytes()).map_err(|fault| Invalid { reason: Reason::Type, ..fault })
     }
 }
 
@@ -416,8 +419,10 @@ macro_rules! serde_of {
         /// From JSON alone: it is read as `Schema::decode` reads it, and refused with the path of the field.
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let raw = Box::<serde_json::value::RawValue>::deserialize(from)?;
-                $crate::model::Value::from_json(&raw, $crate::rule::ANY).map_err(serde::de::Error::custom)
+                let text = Box::<serde_json::value::RawValue>::deserialize(from)?;
+                $crate::document::document(text.get().as_bytes())
+                    .and_then(|raw| $crate::model::Value::from_json(raw, $crate::rule::ANY))
+                    .map_err(serde::de::Error::custom)
             }
         }
 

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::document::{depth, MAX_DEPTH};
+use crate::json::Json;
 use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState};
 
 /// How long a signal may go unanswered before the sweeper looks whether it still exists, in milliseconds.
@@ -186,8 +188,13 @@ pub fn signal_of(record: &TaskRecord, now: u64) -> TaskSignal {
     signal.reply_to.clone_from(&record.reply_to);
     signal.job_id.clone_from(&record.job_id);
     signal.attempt_trace.clone_from(&record.attempt_trace);
-    signal.params = record.params.clone().filter(|params| params.get().len() <= INLINE_LIMIT);
+    signal.params = record.params.clone().filter(travels);
     signal
+}
+
+/// A signal is one level around its parameters.
+fn travels(params: &Json) -> bool {
+    params.get().len() <= INLINE_LIMIT && depth(params.get().as_bytes()) < MAX_DEPTH
 }
 
 /// The outcome of a task that has ended, to be published to [`TaskNames::terminal`](crate::names::TaskNames::terminal);

@@ -25,6 +25,7 @@ class _Vector(msgspec.Struct, kw_only=True):
     text: str | None = None
     base64: str | None = None
     encoded: Any = None
+    encoded_text: str | None = None
     path: str | None = None
 
 
@@ -44,7 +45,8 @@ class PayloadVector:
         if vector.case not in _CASES:
             raise ContractError(f"vectors/{file}: case is {vector.case!r}; expected one of {', '.join(sorted(_CASES))}")
         self.schema, self.is_valid, self.path = vector.schema, vector.case != INVALID, vector.path
-        self.case, self.encoded = vector.case, vector.encoded
+        self.case = vector.case
+        self.encoded = vector.encoded if vector.encoded_text is None else msgspec.json.decode(vector.encoded_text)
         self.payload = self._body(vector)
 
     def _body(self, vector: _Vector) -> bytes:
