@@ -31,6 +31,7 @@ mod envelope;
 mod hash;
 mod invalid;
 mod json;
+mod line;
 mod model;
 mod rule;
 mod schema;

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::document::{depth, MAX_DEPTH};
 use crate::json::Json;
-use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState};
+use crate::line::{Line, RING};
+use crate::schema::tasks::{
+    AttemptEnded, AttemptEndedHow, AttemptStarted, TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState,
+};
 
 /// How long a signal may go unanswered before the sweeper looks whether it still exists, in milliseconds.
 pub const SIGNAL_PATIENCE_MS: u64 = 5_000;
@@ -21,7 +24,6 @@ pub const MAX_ERROR_CHARACTERS: usize = 4_000;
 /// Parameters up to so many bytes travel with the signal; larger ones are looked up in the record.
 pub const INLINE_LIMIT: usize = 16 * 1024;
 
-const KEPT_ATTEMPTS: u64 = 32;
 const HISTORY_ERROR_CHARACTERS: usize = 200;
 
 /// Fields in their order; `None` stands for one that is not there, or is to be removed.
@@ -139,25 +141,26 @@ pub fn announce_later(record: &TaskRecord, announce_at: u64) -> Option<Move> {
 impl Move {
     /// A claim that also writes down that an attempt begins, as tasks of jobs do. `attempt` is the new one.
     #[must_use]
-    pub fn with_start(mut self, attempt: u64, now: u64, worker: &str, traceparent: Option<&str>) -> Self {
-        let name = format!("attempt_{}_started", attempt % KEPT_ATTEMPTS);
-        let line = format!("{attempt} {now} {worker} {}", traceparent.unwrap_or("-"));
-        self.changes.push((name, Some(line.into_bytes())));
-        self
+    pub fn with_start(self, attempt: u64, now: u64, worker: &str, traceparent: Option<&str>) -> Self {
+        let mut start = AttemptStarted::new(attempt, now, worker);
+        start.traceparent = traceparent.map(str::to_owned);
+        self.with_line(attempt, "started", &start)
     }
 
     /// A move that also writes down how an attempt ends, as tasks of jobs do.
     #[must_use]
-    pub fn with_end(mut self, attempt: u64, now: u64) -> Self {
+    pub fn with_end(self, attempt: u64, now: u64) -> Self {
         let error = self.changed("error").chars().take(HISTORY_ERROR_CHARACTERS).collect::<String>();
-        let word = match self.changed("state") {
-            word if word != TaskState::Pending.as_str() => word,
-            _ if error.is_empty() => "returned".to_owned(),
-            _ => "retried".to_owned(),
+        let how = match self.changed("state").parse() {
+            Ok(TaskState::Completed) => AttemptEndedHow::Completed,
+            Ok(TaskState::Failed) => AttemptEndedHow::Failed,
+            Ok(TaskState::Cancelled) => AttemptEndedHow::Cancelled,
+            _ if error.is_empty() => AttemptEndedHow::Returned,
+            _ => AttemptEndedHow::Retried,
         };
-        let name = format!("attempt_{}_ended", attempt % KEPT_ATTEMPTS);
-        self.changes.push((name, Some(format!("{attempt} {now} {word} {error}").into_bytes())));
-        self
+        let mut end = AttemptEnded::new(attempt, now, how);
+        end.error = Some(error).filter(|error| !error.is_empty());
+        self.with_line(attempt, "ended", &end)
     }
 
     /// The same for the attempt that began with a signal; only tasks of jobs keep it.
@@ -167,6 +170,12 @@ impl Move {
             Some(_) => self.with_end(signal.attempt.saturating_add(1), now),
             None => self,
         }
+    }
+
+    fn with_line<T: Line>(mut self, attempt: u64, word: &str, line: &T) -> Self {
+        let name = format!("attempt_{}_{word}", attempt % RING);
+        self.changes.push((name, Some(line.to_line().into_bytes())));
+        self
     }
 
     fn changed(&self, name: &str) -> String {
