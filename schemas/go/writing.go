@@ -3,7 +3,6 @@ package schema
 import (
 	"encoding/base64"
 	"encoding/json"
-	"sort"
 	"strconv"
 	"unicode/utf8"
 
@@ -33,6 +32,9 @@ func appendObject(b []byte, of shape) []byte {
 		b = appendText(comma(b, written), field.rule.name)
 		b = field.append(append(b, ':'))
 		written++
+	}
+	for _, one := range ringsOf(of) {
+		b, written = one.append(b, written)
 	}
 	return append(b, '}')
 }
@@ -131,13 +133,8 @@ func appendTexts(b []byte, values []string) []byte {
 
 // appendTextsByName writes them sorted: equal maps are equal bytes.
 func appendTextsByName(b []byte, values map[string]string) []byte {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	sort.Strings(names)
 	b = append(b, '{')
-	for number, name := range names {
+	for number, name := range sortedKeys(values) {
 		b = appendText(comma(b, number), name)
 		b = appendText(append(b, ':'), values[name])
 	}

@@ -119,6 +119,22 @@ pub fn hand_back(attempt: u64, now: u64) -> Move {
     Move { expected: held(attempt), changes: waiting(now, now), ttl: None }
 }
 
+/// A task is not wanted any more, pending or running; a worker that has it learns it at its next [`renew`], which is
+/// refused. `None` if it has ended already. A task of a job also writes down how its attempt ends.
+///
+/// The sweeper publishes the outcome in [`ANNOUNCE_PATIENCE_MS`], unless somebody has and says so ([`announced`]).
+pub fn cancel(record: &TaskRecord, now: u64, reason: &str, retention: Duration) -> Option<Move> {
+    if outcome_of(record).is_some() {
+        return None;
+    }
+    let mut changes = ended(TaskState::Cancelled, now, Some(now.saturating_add(ANNOUNCE_PATIENCE_MS)));
+    changes.push(text("error", &shortened(reason)));
+    // not as it was seen to the letter: the lease may be renewed meanwhile
+    let change = Move { expected: at(record.state, record.attempt), changes, ttl: Some(retention) };
+    let has_attempt = record.job_id.is_some() && record.state != TaskState::Pending;
+    Some(if has_attempt { change.with_end(record.attempt, now) } else { change })
+}
+
 /// The outcome of a task that has ended is published: nobody needs to look at it any more. `announce_at` is as it was
 /// when it ended.
 pub fn announced(state: TaskState, attempt: u64, announce_at: u64) -> Move {
@@ -259,8 +275,11 @@ fn ended(state: TaskState, now: u64, announce_at: Option<u64>) -> Changes {
 }
 
 fn failure(error: &str, retry_count: u64) -> Changes {
-    let error: String = error.chars().take(MAX_ERROR_CHARACTERS).collect();
-    vec![text("error", &error), number("retry_count", retry_count)]
+    vec![text("error", &shortened(error)), number("retry_count", retry_count)]
+}
+
+fn shortened(error: &str) -> String {
+    error.chars().take(MAX_ERROR_CHARACTERS).collect()
 }
 
 fn text(name: &str, value: &str) -> (String, Option<Vec<u8>>) {
