@@ -146,6 +146,8 @@ def _declared(schema: Any, path: str = "") -> set[str]:
     found = set()
     for name, inner in schema.get("properties", {}).items():
         found |= {f"{path}{name}"} | _declared(inner, f"{path}{name}.")
+    for pattern, inner in schema.get("patternProperties", {}).items():
+        found |= {f"{path}{pattern}"} | _declared(inner, f"{path}{pattern}.")
     if "items" in schema:
         found |= _declared(schema["items"], path)
     return found
@@ -160,6 +162,10 @@ def _present(value: Any, schema: Any, path: str = "") -> set[str]:
     for name, inner in schema.get("properties", {}).items():
         if name in value:
             found |= {f"{path}{name}"} | _present(value[name], inner, f"{path}{name}.")
+    for pattern, inner in schema.get("patternProperties", {}).items():
+        for name in value.keys() - schema.get("properties", {}).keys():
+            if re.search(pattern, name):
+                found |= {f"{path}{pattern}"} | _present(value[name], inner, f"{path}{pattern}.")
     return found
 
 
