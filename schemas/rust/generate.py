@@ -280,7 +280,7 @@ def _builders(title: str, fields: list[Field]) -> list[str]:
         value = f"Some({one.converted})" if one.is_optional else one.converted
         lines += [
             "",
-            f"    /// The same with [`{one.identifier}`](Self::{one.identifier}).",
+            f"    /// The same with [`{one.name}`](Self::{one.name}).",
             f"    pub fn with_{one.name}(mut self, {one.identifier}: {one.parameter}) -> Self {{",
             f"        self.{one.identifier} = {value};",
             "        self",
