@@ -120,6 +120,11 @@ func decodeObject(raw []byte, path string, into shape) error {
 			return err
 		}
 	}
+	for _, one := range ringsOf(into) {
+		if err := one.decode(named, path); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -236,6 +241,11 @@ func textsByName(raw []byte, path string) (map[string]string, error) {
 func check(of shape, path string) error {
 	for _, field := range of.bindings() {
 		if err := field.check(join(path, field.rule.name)); err != nil {
+			return err
+		}
+	}
+	for _, one := range ringsOf(of) {
+		if err := one.check(path); err != nil {
 			return err
 		}
 	}

@@ -259,6 +259,7 @@ func runDeadLetterSubject(t *testing.T, v vector) {
 type arguments struct {
 	Attempt, Now, State  json.RawMessage
 	Worker, Error, Trace string
+	Reason, Traceparent  string
 	TimeoutAt            int64 `json:"timeout_at"`
 	RunAt                int64 `json:"run_at"`
 	AnnounceAt           int64 `json:"announce_at"`
@@ -273,10 +274,49 @@ func seconds(number float64) time.Duration { return time.Duration(number * float
 func runMove(t *testing.T, v vector) {
 	var a arguments
 	v.into(t, "arguments", &a)
-	move := moved(t, v.text(t, "move"), a, v.part(t, "arguments"))
+	name := v.text(t, "move")
+	if v.has("record") {
+		runMovedRecord(t, v)
+	}
+	if name == "resignal" || name == "lose" || name == "expire" {
+		return // the sweeper's; its records are read and written as they are
+	}
+	move := moved(t, name, a, v)
+	if v.has("of_job") {
+		move = ofJob(t, move, a, v)
+	}
 	sameFields(t, "expected", move.Expected, v.fields(t, "expected"))
 	sameFields(t, "changes", move.Changes, v.fields(t, "changes"))
 	same(t, "life", move.TTL, lifeOf(t, v))
+}
+
+// ofJob is the same move for a task of a job.
+func ofJob(t *testing.T, move Move, a arguments, v vector) Move {
+	t.Helper()
+	var attempt, now int64
+	v.part(t, "arguments").into(t, "attempt", &attempt)
+	v.part(t, "arguments").into(t, "now", &now)
+	if v.text(t, "move") == "claim" {
+		return move.WithStart(attempt+1, now, a.Worker, a.Traceparent)
+	}
+	return move.WithEnd(attempt, now)
+}
+
+// runMovedRecord: as it was and as it is then the record is read and written without loss, and the one is the other
+// with the changes.
+func runMovedRecord(t *testing.T, v vector) {
+	t.Helper()
+	before, after := v.record(t, "record"), v.record(t, "after")
+	for _, fields := range []map[string][]byte{before, after} {
+		again, _, err := rewritten("tasks/record", fields)
+		if err != nil || !sameRecord(again, fields) {
+			t.Errorf("written again as %q (%v)", again, err)
+		}
+	}
+	write := StateWrite{Move: Move{Expected: v.fields(t, "expected"), Changes: v.fields(t, "changes")}}
+	if found, isAsExpected := write.Apply(before); !isAsExpected || !sameRecord(found, after) {
+		t.Errorf("after: %q", found)
+	}
 }
 
 func lifeOf(t *testing.T, v vector) time.Duration {
@@ -286,10 +326,13 @@ func lifeOf(t *testing.T, v vector) time.Duration {
 	return seconds(life)
 }
 
-func moved(t *testing.T, name string, a arguments, stated vector) Move {
+func moved(t *testing.T, name string, a arguments, v vector) Move {
 	t.Helper()
 	var attempt, now int64
-	stated.into(t, "attempt", &attempt)
+	stated := v.part(t, "arguments")
+	if stated.has("attempt") {
+		stated.into(t, "attempt", &attempt)
+	}
 	if stated.has("now") {
 		stated.into(t, "now", &now)
 	}
@@ -307,11 +350,35 @@ func moved(t *testing.T, name string, a arguments, stated vector) Move {
 		return Retry(attempt, now, a.RunAt, a.RetryCount, a.Error)
 	case "hand_back":
 		return HandBack(attempt, now)
+	case "cancel", "announce_later":
+		return movedRecord(t, name, a, now, v)
 	case "announced":
 		return Announced(TaskRecordState(exact.Text(a.State)), attempt, a.AnnounceAt)
 	}
 	t.Fatalf("an unknown move: %s", name)
 	return Move{}
+}
+
+// movedRecord is a move that looks at the record.
+func movedRecord(t *testing.T, name string, a arguments, now int64, v vector) Move {
+	t.Helper()
+	record, err := ReadTaskRecord(v.record(t, "record"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	move, isPossible := AnnounceLater(record, a.AnnounceAt)
+	if name == "cancel" {
+		move, isPossible = Cancel(record, now, a.Reason, seconds(a.Retention))
+	}
+	same(t, "possible", isPossible, true)
+	if ended, err := ReadTaskRecord(v.record(t, "after")); err != nil {
+		t.Error(err)
+	} else if _, isPossible := Cancel(ended, now, a.Reason, time.Hour); isPossible {
+		t.Error("what has ended is cancelled")
+	} else if _, isPossible := AnnounceLater(ended, now); isPossible {
+		t.Error("somebody is about to tell already")
+	}
+	return move
 }
 
 func sameFields(t *testing.T, what string, found, wanted []FieldValue) {

@@ -4,7 +4,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +67,33 @@ func TestValidateSaysWhere(t *testing.T) {
 		}
 		if written, err := json.Marshal(spoilt); err == nil {
 			t.Errorf("%s: encoding/json writes it: %s", path, written)
+		}
+	}
+}
+
+// TestTheBoundOnDepth: it is that of the schemas, the same for what is read and what is written.
+func TestTheBoundOnDepth(t *testing.T) {
+	data, err := os.ReadFile("../json/payload.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "bound", string(member(t, data, "x-max-depth")), strconv.Itoa(MaxDepth))
+	change := NewAuditChange("ann", "update", "invoice/17")
+	for _, levels := range []int{MaxDepth - 1, MaxDepth} {
+		change.After = json.RawMessage(strings.Repeat(`{"[\"[":`, levels) + "1" + strings.Repeat("}", levels))
+		written, err := change.Encode()
+		if levels < MaxDepth {
+			if err == nil {
+				_, err = DecodeAuditChange(written)
+			}
+			if err != nil {
+				t.Errorf("%d levels: %v", levels, err)
+			}
+			continue
+		}
+		var why *InvalidError
+		if !errors.As(err, &why) || why.Reason != ReasonSyntax || why.Path != "" {
+			t.Errorf("%d levels: %v", levels, err)
 		}
 	}
 }

@@ -1,14 +1,21 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+
+	"gbe/schema/internal/exact"
+)
+
+// MaxDepth is how deep lists and objects of a document may be nested, the document itself included.
+const MaxDepth = exact.MaxDepth
 
 // Reason is the class of what is wrong with a payload or record.
 type Reason string
 
 const (
-	// ReasonSyntax is not one JSON document in UTF-8.
+	// ReasonSyntax is not one JSON document in UTF-8, or nested deeper than MaxDepth.
 	ReasonSyntax Reason = "syntax"
-	// ReasonType is a value of another type.
+	// ReasonType is a value of another type; of a record's field also bytes that are no text, no digits or no JSON.
 	ReasonType Reason = "type"
 	// ReasonMissing is a required field that is not there.
 	ReasonMissing Reason = "missing"

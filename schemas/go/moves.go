@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -13,6 +15,10 @@ const (
 	AnnouncePatience = 5 * time.Second
 	// MaxErrorCharacters is how much of an error is kept.
 	MaxErrorCharacters = 4000
+
+	// as patternProperties of tasks/record.json have it
+	maxHistoryCharacters = 200
+	keptAttempts         = 32
 )
 
 // A FieldValue is a field of a record, as expected or as changed.
@@ -113,6 +119,80 @@ func HandBack(attempt, now int64) Move {
 	return Move{Expected: held(attempt), Changes: waiting(now, now)}
 }
 
+// Cancel ends a task that is not wanted any more, pending or running; a worker that has it learns it when Renew is
+// refused. It is false if the task has ended already. A task of a job also notes how its attempt ends. The sweeper
+// publishes the outcome after AnnouncePatience, unless somebody has and says so (Announced).
+func Cancel(record TaskRecord, now int64, reason string, retention time.Duration) (Move, bool) {
+	if hasEnded(record) {
+		return Move{}, false
+	}
+	move := Move{
+		// not as it was seen to the letter: the lease may be renewed meanwhile
+		Expected: atAttempt(record.State, record.Attempt),
+		Changes:  append(ended(TaskRecordStateCancelled, now, now+AnnouncePatience.Milliseconds()), of("error", shortened(reason))),
+		TTL:      retention,
+	}
+	if record.JobID != nil && record.State != TaskRecordStatePending {
+		move = move.WithEnd(record.Attempt, now)
+	}
+	return move, true
+}
+
+// AnnounceLater leaves it to the sweeper to publish, at announceAt, the outcome of a task that has ended and of which
+// nobody is about to tell: for who gets a signal again whose task has ended. It is false if there is nothing to be done.
+func AnnounceLater(record TaskRecord, announceAt int64) (Move, bool) {
+	if !hasEnded(record) || record.TimeoutAt != nil {
+		return Move{}, false
+	}
+	return Move{
+		Expected: append(atAttempt(record.State, record.Attempt), gone("timeout_at")),
+		Changes:  []FieldValue{ofNumber("timeout_at", announceAt)},
+	}, true
+}
+
+func hasEnded(record TaskRecord) bool {
+	switch record.State {
+	case TaskRecordStateCompleted, TaskRecordStateFailed, TaskRecordStateCancelled:
+		return true
+	}
+	return false
+}
+
+// WithStart is a claim that also notes that an attempt begins, as those of tasks of jobs do. The attempt is the new one.
+func (m Move) WithStart(attempt, now int64, worker, traceparent string) Move {
+	start := AttemptStarted{Attempt: attempt, At: now, Worker: worker}
+	if traceparent != "" {
+		start.Traceparent = &traceparent
+	}
+	return m.with(attempt, "started", lineOf(&start))
+}
+
+// WithEnd is a move that also notes how an attempt ends, as those of tasks of jobs do.
+func (m Move) WithEnd(attempt, now int64) Move {
+	changed := map[string]string{}
+	for _, field := range m.Changes {
+		changed[field.Name] = string(field.Value)
+	}
+	end := AttemptEnded{Attempt: attempt, At: now, How: AttemptEndedHow(changed["state"])}
+	if failure := cut(changed["error"], maxHistoryCharacters); failure != "" {
+		end.Error = &failure
+	}
+	switch {
+	case changed["state"] != string(TaskRecordStatePending):
+	case end.Error == nil:
+		end.How = AttemptEndedHowReturned
+	default:
+		end.How = AttemptEndedHowRetried
+	}
+	return m.with(attempt, "ended", lineOf(&end))
+}
+
+func (m Move) with(attempt int64, word string, line []byte) Move {
+	name := fmt.Sprintf("attempt_%d_%s", attempt%keptAttempts, word)
+	m.Changes = append(slices.Clone(m.Changes), FieldValue{name, line})
+	return m
+}
+
 // Announced says that the outcome of a task that has ended is published: nobody needs to look at it any more.
 func Announced(state TaskRecordState, attempt, announceAt int64) Move {
 	expected := append(atAttempt(state, attempt), ofNumber("timeout_at", announceAt))
@@ -145,9 +225,12 @@ func failed(failure string, retryCount int64) []FieldValue {
 	return []FieldValue{of("error", shortened(failure)), ofNumber("retry_count", retryCount)}
 }
 
-func shortened(text string) string {
+func shortened(text string) string { return cut(text, MaxErrorCharacters) }
+
+// cut keeps so many characters.
+func cut(text string, most int) string {
 	text = strings.ToValidUTF8(text, "?")
-	for count := utf8.RuneCountInString(text); count > MaxErrorCharacters; count-- {
+	for count := utf8.RuneCountInString(text); count > most; count-- {
 		_, size := utf8.DecodeLastRuneInString(text)
 		text = text[:len(text)-size]
 	}

@@ -158,7 +158,8 @@ func (p *DeadLetter) UnmarshalJSON(data []byte) error { return decode(data, p) }
 const PayloadVersion = 1
 
 // Payload is the payload payload: What every payload has, whatever else is in it. Unknown fields are allowed
-// and skipped.
+// and skipped. Lists and objects are nested at most `x-max-depth` deep, the payload itself included, whether
+// a schema knows the fields or not: this goes for every document of the contract.
 type Payload struct {
 	// Version of the schema that the payload was written by. 1 to 4294967295.
 	V int64 `json:"v"`

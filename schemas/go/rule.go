@@ -19,6 +19,7 @@ type rule struct {
 	nullable  bool   // null is absence
 	object    bool   // of free-form JSON: it must be an object
 	stored    string // how a record's field is bytes: text, decimal, json or bytes
+	absent    string // how null is written in a line
 	min, max  int64
 	low       float64 // of a number that may have a fraction
 	minLength int

@@ -25,6 +25,9 @@ func readFields(fields map[string][]byte, into shape) error {
 			return err
 		}
 	}
+	for _, one := range ringsOf(into) {
+		one.read(fields)
+	}
 	return nil
 }
 
@@ -87,6 +90,9 @@ func fieldsOf(of shape) (map[string][]byte, error) {
 		if field.rule.required || !field.isAbsent() {
 			fields[field.rule.name] = field.stored()
 		}
+	}
+	for _, one := range ringsOf(of) {
+		one.store(fields)
 	}
 	return fields, nil
 }

@@ -227,8 +227,8 @@ const TaskRecordVersion = 1
 
 // TaskRecord is the record tasks/record: A task in the state store, under
 // `{namespace}.state.tasks.{task_type}.{task_id}`: a map of field to bytes. `x-stored` says how a value is
-// bytes: `text` (UTF-8), `decimal` (digits) or `json`. A field that is null is not stored. Who writes keeps
-// fields that it does not know.
+// bytes: `text` (UTF-8), `decimal` (digits), `json`, or `line` (the values of its properties in their order,
+// a space between). A field that is null is not stored. Who writes keeps fields that it does not know.
 type TaskRecord struct {
 	// Its type. 1 to 64 characters. Matches ^[A-Za-z0-9_-]+$.
 	TaskType string `json:"task_type"`
@@ -296,6 +296,13 @@ type TaskRecord struct {
 	Result json.RawMessage `json:"result,omitempty"`
 	// Claim check of a large result, JSON.
 	ResultRef json.RawMessage `json:"result_ref,omitempty"`
+	// An attempt began. Tasks of jobs keep it of their last 32 attempts; the number in the name is the attempt
+	// modulo 32. A line that does not read so is skipped: no record is refused for what it tells of its past. By
+	// name: ^attempt_([0-9]|[12][0-9]|3[01])_started$
+	AttemptStarted map[string]AttemptStarted `json:"-"`
+	// An attempt ended, kept as its beginning is. A line that does not read so is skipped: no record is refused
+	// for what it tells of its past. By name: ^attempt_([0-9]|[12][0-9]|3[01])_ended$
+	AttemptEnded map[string]AttemptEnded `json:"-"`
 }
 
 // TaskRecordState is a value of State.
@@ -395,6 +402,94 @@ func (p *TaskRecord) bindings() []binding {
 		{&r[29], &p.ParamsRef},
 		{&r[30], &p.Result},
 		{&r[31], &p.ResultRef},
+	}
+}
+
+func (p *TaskRecord) rings() []ring {
+	return []ring{
+		lines[AttemptStarted, *AttemptStarted]{pattern(`^attempt_([0-9]|[12][0-9]|3[01])_started$`), &p.AttemptStarted},
+		lines[AttemptEnded, *AttemptEnded]{pattern(`^attempt_([0-9]|[12][0-9]|3[01])_ended$`), &p.AttemptEnded},
+	}
+}
+
+// AttemptStarted is a part of TaskRecord: An attempt began. Tasks of jobs keep it of their last 32 attempts;
+// the number in the name is the attempt modulo 32. A line that does not read so is skipped: no record is
+// refused for what it tells of its past.
+type AttemptStarted struct {
+	// Which one; the first is 1. 1 to 9223372036854775807.
+	Attempt int64 `json:"attempt"`
+	// When it was claimed. In unix milliseconds. 0 to 9223372036854775807.
+	At int64 `json:"at"`
+	// Who claimed it; spaces in its name are written as `_`. Matches ^[^ ]+$.
+	Worker string `json:"worker"`
+	// Trace context of the attempt.
+	Traceparent *string `json:"traceparent,omitempty"`
+}
+
+var attemptStartedRules = [...]rule{
+	{name: "attempt", required: true, min: 1, max: 9223372036854775807},
+	{name: "at", required: true, min: 0, max: 9223372036854775807},
+	{name: "worker", required: true, minLength: 1, pattern: pattern(`^[^ ]+$`)},
+	{name: "traceparent", nullable: true, absent: "-"},
+}
+
+func (p *AttemptStarted) reset() {
+	*p = AttemptStarted{}
+}
+
+func (p *AttemptStarted) bindings() []binding {
+	r := &attemptStartedRules
+	return []binding{
+		{&r[0], &p.Attempt},
+		{&r[1], &p.At},
+		{&r[2], &p.Worker},
+		{&r[3], &p.Traceparent},
+	}
+}
+
+// AttemptEnded is a part of TaskRecord: An attempt ended, kept as its beginning is. A line that does not read
+// so is skipped: no record is refused for what it tells of its past.
+type AttemptEnded struct {
+	// Which one; the first is 1. 1 to 9223372036854775807.
+	Attempt int64 `json:"attempt"`
+	// When it ended. In unix milliseconds. 0 to 9223372036854775807.
+	At int64 `json:"at"`
+	// How it ended: `retried` says that it failed or was lost and that another one follows, `returned` that its
+	// worker stopped and nothing is counted.
+	How AttemptEndedHow `json:"how"`
+	// What went wrong, its beginning. 0 to 200 characters.
+	Error *string `json:"error,omitempty"`
+}
+
+// AttemptEndedHow is a value of How.
+type AttemptEndedHow string
+
+const (
+	AttemptEndedHowCompleted AttemptEndedHow = "completed"
+	AttemptEndedHowFailed    AttemptEndedHow = "failed"
+	AttemptEndedHowCancelled AttemptEndedHow = "cancelled"
+	AttemptEndedHowRetried   AttemptEndedHow = "retried"
+	AttemptEndedHowReturned  AttemptEndedHow = "returned"
+)
+
+var attemptEndedRules = [...]rule{
+	{name: "attempt", required: true, min: 1, max: 9223372036854775807},
+	{name: "at", required: true, min: 0, max: 9223372036854775807},
+	{name: "how", required: true, enum: []string{"completed", "failed", "cancelled", "retried", "returned"}},
+	{name: "error", nullable: true, absent: "", maxLength: 200},
+}
+
+func (p *AttemptEnded) reset() {
+	*p = AttemptEnded{}
+}
+
+func (p *AttemptEnded) bindings() []binding {
+	r := &attemptEndedRules
+	return []binding{
+		{&r[0], &p.Attempt},
+		{&r[1], &p.At},
+		{&r[2], (*string)(&p.How)},
+		{&r[3], &p.Error},
 	}
 }
 

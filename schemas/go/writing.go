@@ -3,9 +3,10 @@ package schema
 import (
 	"encoding/base64"
 	"encoding/json"
-	"sort"
 	"strconv"
 	"unicode/utf8"
+
+	"gbe/schema/internal/exact"
 )
 
 // encode writes a document that is valid.
@@ -13,7 +14,11 @@ func encode(of shape) ([]byte, error) {
 	if err := check(of, ""); err != nil {
 		return nil, err
 	}
-	return appendObject(nil, of), nil
+	data := appendObject(nil, of)
+	if err := exact.CheckDepth(data); err != nil { // what is free-form lies a level or more down
+		return nil, invalid(ReasonSyntax, "", "%s", err)
+	}
+	return data, nil
 }
 
 // appendObject writes fields in the order of their schema; what is absent is left out.
@@ -27,6 +32,9 @@ func appendObject(b []byte, of shape) []byte {
 		b = appendText(comma(b, written), field.rule.name)
 		b = field.append(append(b, ':'))
 		written++
+	}
+	for _, one := range ringsOf(of) {
+		b, written = one.append(b, written)
 	}
 	return append(b, '}')
 }
@@ -125,13 +133,8 @@ func appendTexts(b []byte, values []string) []byte {
 
 // appendTextsByName writes them sorted: equal maps are equal bytes.
 func appendTextsByName(b []byte, values map[string]string) []byte {
-	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
-	}
-	sort.Strings(names)
 	b = append(b, '{')
-	for number, name := range names {
+	for number, name := range sortedKeys(values) {
 		b = appendText(comma(b, number), name)
 		b = appendText(append(b, ':'), values[name])
 	}

@@ -6,6 +6,7 @@ field: then this program and ``src/rule.rs`` must learn it.
 """
 
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -24,13 +25,16 @@ FORMATS = {
     "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$": "Subject",
     "^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$": "Traceparent",
     "^[0-9]+$": "Digits",
+    "^[^ ]+$": "Word",
 }
 """The patterns of the schemas, by their names in ``rule.rs``."""
 KNOWN = {
     *("type", "enum", "properties", "required", "items", "additionalProperties", "anyOf", "$ref"),
     *("minimum", "maximum", "minLength", "maxLength", "pattern", "contentEncoding"),
-    *("description", "default", "format", "deprecated", "x-unit", "x-stored", "x-formerly"),
+    *("description", "default", "format", "deprecated", "x-unit", "x-stored", "x-formerly", "x-absent", "title"),
 }
+RING = re.compile(r"\^(\w+)\(\[0-9\]\|\[12\]\[0-9\]\|3\[01\]\)(\w+)\$\Z")
+"""A pattern of names with a number from 0 to 31 between two texts."""
 HEAD = ("v", "ts", "id")
 LARGEST = 2**64 - 1
 ROOMS = {
@@ -59,7 +63,8 @@ class Room:
         """The file."""
         body = "\n".join(self.parts)
         used = [name for name in ("Bytes", "Json", "JsonObject") if _uses(body, name)]
-        held = [name for name in ("check", "store", "Held") if f"{name}(" in body]
+        held = [name for name in ("check", "store", "Held") if f" {name}(" in body]
+        lines_in = ["check_lines", "join", "store_lines", "Line", "Parts", "Ring"] if "impl Line" in body else []
         model = sorted(
             [*held, "serde_of", "Members", "Model", "Visit"]
             + [name for name in ("words",) if "words!(" in body]
@@ -77,6 +82,7 @@ class Room:
             *(["use crate::ids::Ulid;"] if "Ulid::new" in body else []),
             "use crate::invalid::Invalid;",
             *([f"use crate::json::{_braced(used)};"] if used else []),
+            *([f"use crate::line::{_braced(lines_in)};"] if lines_in else []),
             f"use crate::model::{_braced(model)};",
             f"use crate::rule::{_braced(rule)};",
             *(["use crate::clock::now_ms;"] if "now_ms()" in body else []),
@@ -106,6 +112,7 @@ class Field:
     default: str | None
     rule: str
     is_free: bool
+    ring: str | None = None  # of a field for each number: what its names are
 
     @property
     def is_optional(self) -> bool:
@@ -120,7 +127,7 @@ class Field:
     @property
     def shown_type(self) -> str:
         """Its type in the struct."""
-        return f"Option<{self.type}>" if self.is_optional else self.type
+        return self.type if self.ring else f"Option<{self.type}>" if self.is_optional else self.type
 
     @property
     def parameter(self) -> str:
@@ -172,6 +179,7 @@ def _struct(room: Room, title: str, schema: Mapping[str, Any], description: str)
         _field(room, title, name, inner, is_required=name in schema.get("required", ()))
         for name, inner in schema["properties"].items()
     ]
+    fields += [_ring(room, pattern, inner) for pattern, inner in schema.get("patternProperties", {}).items()]
     room.models.append(title)
     room.parts += [
         *_doc(description, ""),
@@ -202,13 +210,45 @@ def _struct(room: Room, title: str, schema: Mapping[str, Any], description: str)
     return fields
 
 
+def _ring(room: Room, pattern: str, schema: Mapping[str, Any]) -> Field:
+    """A field for each number, as one of the struct: a map by name."""
+    names = RING.match(pattern)
+    if names is None or schema.get("x-stored") != "line":
+        raise UnknownError(f"{pattern}: names that are no ring, or no lines")
+    title = schema["title"]
+    room.parts += _line(title, _struct(room, title, schema, schema["description"]))
+    name = re.sub("(?<!^)(?=[A-Z])", "_", title).lower()
+    ring = f'Ring {{ before: "{names[1]}", after: "{names[2]}" }}'
+    return Field(name, f"BTreeMap<String, {title}>", schema, False, "BTreeMap::new()", "ANY", False, ring)
+
+
+def _line(title: str, fields: list[Field]) -> Iterator[str]:
+    yield from (f"impl Line for {title} {{", "    fn from_line(line: &str) -> Option<Self> {")
+    yield from (f"        let mut parts = Parts::of(line, {len(fields)});", "        Some(Self {")
+    for one in fields:
+        absent = one.schema.get("x-absent")
+        how = f"next({one.rule})" if absent is None else f"next_unless({json.dumps(absent)}, {one.rule})"
+        yield f"            {one.identifier}: parts.{how}?,"
+    yield from ("        })", "    }", "", "    fn to_line(&self) -> String {", "        join([")
+    for one in fields:
+        value = f"self.{one.identifier}"
+        absent = json.dumps(one.schema.get("x-absent"))
+        held = f"{value}.as_ref().map_or({absent}.to_owned(), ToString::to_string)" if one.is_optional else ""
+        yield f"            {held or f'{value}.to_string()'},"
+    yield from ("        ])", "    }", "}", "")
+
+
 def _read(one: Field) -> str:
+    if one.ring:
+        return f"ring({one.ring})"
     how = "required" if one.is_required else "or" if one.default is not None else "free" if one.is_free else "optional"
     default = "" if one.default is None or one.is_required else f", {one.default}"
     return f'{how}("{one.name}", {one.rule}{default})'
 
 
 def _visit(one: Field) -> str:
+    if one.ring:
+        return f"ring(&self.{one.identifier})"
     if one.is_required:
         return f'field("{one.name}", &self.{one.identifier}, {one.rule})'
     if one.default is not None:
@@ -240,7 +280,7 @@ def _builders(title: str, fields: list[Field]) -> list[str]:
         value = f"Some({one.converted})" if one.is_optional else one.converted
         lines += [
             "",
-            f"    /// The same with [`{one.identifier}`](Self::{one.identifier}).",
+            f"    /// The same with [`{one.name}`](Self::{one.name}).",
             f"    pub fn with_{one.name}(mut self, {one.identifier}: {one.parameter}) -> Self {{",
             f"        self.{one.identifier} = {value};",
             "        self",
@@ -259,12 +299,14 @@ def _record(title: str, name: str, fields: list[Field]) -> Iterator[str]:
         "        Ok(Self {",
     )
     for one in fields:
-        how = _read(one).replace("free(", "optional(", 1)
+        how = _read(one).replace("free(", "optional(", 1).replace("ring(", "lines(", 1)
         yield f"            {one.identifier}: held.{how}?,"
     yield from ("        })", "    }", "")
     yield from ("    fn to_fields(&self) -> Fields {", "        let mut fields = Fields::new();")
     for one in fields:
-        if one.is_optional:
+        if one.ring:
+            yield f"        store_lines(&mut fields, &self.{one.identifier});"
+        elif one.is_optional:
             yield f"        if let Some(value) = &self.{one.identifier} {{"
             yield f'            store(&mut fields, "{one.name}", value);'
             yield "        }"
@@ -272,7 +314,9 @@ def _record(title: str, name: str, fields: list[Field]) -> Iterator[str]:
             yield f'        store(&mut fields, "{one.name}", &self.{one.identifier});'
     yield from ("        fields", "    }", "", "    fn validate(&self) -> Result<(), Invalid> {")
     for one in fields:
-        if one.is_optional:
+        if one.ring:
+            yield f"        check_lines(&self.{one.identifier}, {one.ring})?;"
+        elif one.is_optional:
             yield f"        if let Some(value) = &self.{one.identifier} {{"
             yield f'            check("{one.name}", value, {one.rule})?;'
             yield "        }"

@@ -41,6 +41,7 @@ GbeError
 ├── TaskError
 │   ├── UnknownTaskTypeError           no worker, configuration or program has registered that type
 │   ├── InvalidTaskError               a parameter or option that cannot be; names the field; nothing was written
+│   ├── BrokenRecordError              what is stored is no record of a task or job; names the field
 │   ├── TaskNotFoundError              never submitted, or its retention is over
 │   ├── InvalidJobError                a job's definition or parameters; names the key (an InvalidTaskError)
 │   ├── UnknownJobTypeError            nobody has defined that job type (an UnknownTaskTypeError)
@@ -325,6 +326,19 @@ class InvalidTaskError(TaskError, ValueError):
     def __init__(self, what: str, field: str, reason: str) -> None:
         self.field, self.reason = field, reason
         super().__init__(f"{what[:80]}: {field}: {reason}" if field else f"{what[:80]}: {reason}")
+
+
+class BrokenRecordError(TaskError):
+    """What is stored cannot be read as a task or a job: somebody else wrote it, or a part of it.
+
+    Attributes:
+        field: its name.
+        reason: the class of the error: ``type``, ``missing``, ``bound`` or ``enum`` (``schemas/README.md``).
+    """
+
+    def __init__(self, what: str, field: str, reason: str, detail: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"not {what}: {field}: {reason}: {detail}")
 
 
 class TaskNotFoundError(TaskError, LookupError):

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import os
+import shlex
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 from tests.archive.test_archiver import Archive
 from tests.deployments import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.languages.go import MODULE, Ran, built, run, shell
-from tests.redis_engines import MEMORYDB_RULES, RedisCluster
+from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
+from tests.story.test_other_programs import commands
 from tests.waiting import eventually
 
 from gbe.events.publisher import EventPublisher
@@ -157,6 +159,25 @@ async def test_the_commands_of_the_page_do_what_it_says(tmp_path: Path) -> None:
     events = [json.loads(line) for line in consumed]
     assert [event["id"] for event in events] == [one, other]
     assert [event["payload"]["actor"] for event in events] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("engine_of", [RedisProcess, RedisCluster])
+async def test_go_needs_no_more_rights_than_are_documented(
+    engine_of: type[RedisProcess | RedisCluster], programs: Path, tmp_path: Path
+) -> None:
+    """``docs/redis.md``: a user for other programs publishes with an idempotency key, and consumes."""
+    rules = shlex.split(commands("user").replace("\\\n", " "))[1:]
+    with engine_of(tmp_path / "engine") as engine:
+        for node in engine.nodes if isinstance(engine, RedisCluster) else [engine]:
+            node.call(*rules)
+        url = engine.url.replace("://", "://billing:s3cret@")
+        words = ("-engine", "redis", "-url", url, "-subject", "billing.invoice", "-stream", "billing")
+        for wanted in (is_ulid, "stored before\n".__eq__):
+            said = await asyncio.to_thread(run, programs / "publish", *words, "-actor", "ann", "-key", "invoice-17")
+            assert said.returncode == 0, said.err
+            assert wanted(said.out) or wanted(said.out.strip())
+        said = await asyncio.to_thread(run, programs / "consume", *words, "-group", "mirror", "-count", "1")
+        assert (said.returncode, len(said.lines)) == (0, 1), said.err
 
 
 def test_go_refuses_what_does_not_fit_before_it_leaves(programs: Path) -> None:

@@ -79,6 +79,20 @@ async def test_what_they_publish_reaches_everybody(server: RedisProcess, is_prom
     assert 30 * 86_400_000 < lifetime <= 30 * 86_400_000 + 60_000
 
 
+async def test_a_key_counts_once_for_them_and_for_gbe(server: RedisProcess) -> None:
+    """The second time nothing is stored, and gbe answers with the id of the first."""
+    async with await opened(server) as transport:
+        await transport.ensure_stream(STREAM)
+        output = await shell(server, f"cd {PAGE.parents[1]}\n{commands('publish-once')}")
+        entry, nothing = output.splitlines()
+        assert (nothing, "-" in entry) == ("", True)
+        id = await transport.publish("gbe.billing.invoice", b"{}", idempotency_key="invoice-17")
+        (stored,) = await transport.read("gbe.billing.invoice")
+        assert (stored.envelope.id, str(stored.position)) == (id, entry)
+        assert stored.envelope.payload == PAYLOAD
+    assert server.call("ACL", "LOG") == []
+
+
 async def test_what_gbe_publishes_reaches_them(server: RedisProcess) -> None:
     """Their group is none of gbe's, and ``trim`` spares what it has not acknowledged."""
     async with await opened(server) as transport:

@@ -39,6 +39,11 @@ def in_bytes(value: dict[str, str]) -> bytes:
     return value["text"].encode() if "text" in value else base64.b64decode(value["base64"], validate=True)
 
 
+def encoded(vector: dict[str, Any]) -> Any:
+    """What a valid payload is, encoded again."""
+    return json.loads(vector["encoded_text"]) if "encoded_text" in vector else vector["encoded"]
+
+
 def raw_payload(file: str) -> bytes:
     """The payload of a vector, byte by byte as the file has it."""
     members = msgspec.json.decode((ROOT / "vectors" / f"{file}.json").read_bytes(), type=dict[str, msgspec.Raw])

@@ -8,7 +8,7 @@ import jsonschema
 import msgspec
 import pytest
 from jsonschema.validators import Draft202012Validator
-from tests.vectors.files import contract, named, raw_payload, vectors
+from tests.vectors.files import contract, encoded, named, raw_payload, vectors
 
 from gbe.contracts.types import REFUSALS, PayloadType, is_payload
 from gbe.contracts.vectors import same, without_defaults
@@ -49,7 +49,7 @@ def test_a_valid_case_is_accepted_and_encoded_as_it_says(file: str, vector: dict
     assert mismatch(value, schema) is None
     Draft202012Validator(schema).validate(value)
     again = json.loads(msgspec.json.encode(TYPES[vector["schema"]].decode(payload)))
-    assert same(without_defaults(again, schema), without_defaults(vector["encoded"], schema))
+    assert same(without_defaults(again, schema), without_defaults(encoded(vector), schema))
     assert mismatch(again, schema) is None
 
 
@@ -102,8 +102,19 @@ def _strict(payload: bytes) -> Any:
         raise ValueError(constant)
 
     value = json.loads(payload.decode("utf-8"), parse_constant=refuse)
+    if _levels(value) > CONTRACT.schemas["payload"]["x-max-depth"]:
+        raise ValueError("nested too deep")
     json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
+
+
+def _levels(value: Any) -> int:
+    """How deep a value is, level by level."""
+    level, found = [value], 0
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        found += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return found
 
 
 def test_every_field_of_every_schema_occurs_in_a_vector() -> None:
@@ -135,6 +146,8 @@ def _declared(schema: Any, path: str = "") -> set[str]:
     found = set()
     for name, inner in schema.get("properties", {}).items():
         found |= {f"{path}{name}"} | _declared(inner, f"{path}{name}.")
+    for pattern, inner in schema.get("patternProperties", {}).items():
+        found |= {f"{path}{pattern}"} | _declared(inner, f"{path}{pattern}.")
     if "items" in schema:
         found |= _declared(schema["items"], path)
     return found
@@ -149,6 +162,10 @@ def _present(value: Any, schema: Any, path: str = "") -> set[str]:
     for name, inner in schema.get("properties", {}).items():
         if name in value:
             found |= {f"{path}{name}"} | _present(value[name], inner, f"{path}{name}.")
+    for pattern, inner in schema.get("patternProperties", {}).items():
+        for name in value.keys() - schema.get("properties", {}).keys():
+            if re.search(pattern, name):
+                found |= {f"{path}{pattern}"} | _present(value[name], inner, f"{path}{pattern}.")
     return found
 
 

@@ -7,9 +7,9 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
-    /// Not one JSON document in UTF-8.
+    /// Not one JSON document in UTF-8, or nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     Syntax,
-    /// A value of another type.
+    /// A value of another type; of a record's field also bytes that are no text, no digits or no JSON.
     Type,
     /// A required field is not there.
     Missing,

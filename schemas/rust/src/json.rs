@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::document::document;
 use crate::invalid::{Invalid, Reason};
 
 /// One JSON value as it is written: numbers keep all of their digits.
@@ -32,7 +33,7 @@ impl Json {
     ///
     /// # Errors
     ///
-    /// [`Reason::Syntax`]: not one JSON document in UTF-8.
+    /// [`Reason::Syntax`]: not one JSON document in UTF-8, or nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     pub fn parse(text: &[u8]) -> Result<Self, Invalid> {
         let raw: &RawValue = document(text)?;
         Ok(Self(raw.to_owned()))
@@ -49,7 +50,10 @@ impl Json {
     ///
     /// It has another form.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.get())
+        let mut from = serde_json::Deserializer::from_str(self.get());
+        // serde_json stops at 128 levels; the contract has a bound of its own, which was looked after
+        from.disable_recursion_limit();
+        T::deserialize(&mut from)
     }
 
     pub(crate) fn from_raw(raw: &RawValue) -> Self {
@@ -78,7 +82,9 @@ impl Serialize for Json {
 
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Box::<RawValue>::deserialize(from).map(Self)
+        let raw = Box::<RawValue>::deserialize(from)?;
+        document(raw.get().as_bytes()).map_err(serde::de::Error::custom)?;
+        Ok(Self(raw))
     }
 }
 
@@ -102,11 +108,4 @@ impl Serialize for Bytes {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&STANDARD.encode(&self.0))
     }
-}
-
-/// The one value that a JSON text is.
-pub(crate) fn document(bytes: &[u8]) -> Result<&RawValue, Invalid> {
-    // first the encoding: what is skipped later is not looked at again
-    let text = std::str::from_utf8(bytes).map_err(|fault| Invalid::new(Reason::Syntax, fault.to_string()))?;
-    serde_json::from_str(text).map_err(|fault| Invalid::new(Reason::Syntax, fault.to_string()))
 }

@@ -26,10 +26,12 @@
 mod page {}
 
 mod clock;
+mod document;
 mod envelope;
 mod hash;
 mod invalid;
 mod json;
+mod line;
 mod model;
 mod rule;
 mod schema;
@@ -45,6 +47,7 @@ pub mod subjects;
 pub mod traceparent;
 
 pub use crate::clock::now_ms;
+pub use crate::document::MAX_DEPTH;
 pub use crate::hash::slot_of;
 pub use crate::ids::Ulid;
 pub use crate::invalid::{Invalid, Reason};

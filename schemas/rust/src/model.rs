@@ -6,9 +6,11 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::document::{check_depth, document};
 use crate::invalid::{Invalid, Reason};
-use crate::json::{document, Bytes, Json};
-use crate::rule::Rule;
+use crate::json::{Bytes, Json};
+use crate::line::{Line, Ring};
+use crate::rule::{Rule, ANY};
 
 /// A record as the state store holds it: name of field to bytes.
 pub type Fields = BTreeMap<String, Vec<u8>>;
@@ -44,10 +46,12 @@ pub trait Schema: Model {
     ///
     /// # Errors
     ///
-    /// As [`Schema::validate`].
+    /// As [`Schema::validate`]; [`Reason::Syntax`] if it is nested deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     fn encode(&self) -> Result<Vec<u8>, Invalid> {
         self.validate()?;
-        serde_json::to_vec(self).map_err(|fault| Invalid::new(Reason::Type, fault.to_string()))
+        let payload = serde_json::to_vec(self).map_err(|fault| Invalid::new(Reason::Type, fault.to_string()))?;
+        check_depth(&payload)?; // what is free-form lies a level or more down
+        Ok(payload)
     }
 }
 
@@ -114,6 +118,12 @@ impl<'a> Members<'a> {
     pub(crate) fn or<T: Value>(&self, name: &str, rule: Rule, default: T) -> Result<T, Invalid> {
         Ok(self.free(name, rule)?.unwrap_or(default))
     }
+
+    /// The members whose names are of a ring.
+    pub(crate) fn ring<T: Value>(&self, ring: Ring) -> Result<BTreeMap<String, T>, Invalid> {
+        let named = self.0.keys().filter(|name| ring.has(name));
+        named.map(|name| Ok((name.clone(), self.required(name, ANY)?))).collect()
+    }
 }
 
 /// Is shown every field of a value.
@@ -132,6 +142,9 @@ pub trait Visit {
         }
         self.field(name, value, rule)
     }
+
+    /// Fields of a ring, under their names.
+    fn ring<T: Value>(&mut self, fields: &BTreeMap<String, T>) -> Result<(), Self::Error>;
 }
 
 /// Finds what does not keep to the contract.
@@ -143,6 +156,10 @@ impl Visit for Checker {
     fn field<T: Value>(&mut self, name: &'static str, value: &T, rule: Rule) -> Result<(), Invalid> {
         value.check(rule).map_err(|fault| fault.under(name))
     }
+
+    fn ring<T: Value>(&mut self, fields: &BTreeMap<String, T>) -> Result<(), Invalid> {
+        fields.iter().try_for_each(|(name, value)| value.check(ANY).map_err(|fault| fault.under(name)))
+    }
 }
 
 struct Writer<M>(M);
@@ -152,6 +169,10 @@ impl<M: SerializeMap> Visit for Writer<M> {
 
     fn field<T: Value>(&mut self, name: &'static str, value: &T, _: Rule) -> Result<(), M::Error> {
         self.0.serialize_entry(name, value)
+    }
+
+    fn ring<T: Value>(&mut self, fields: &BTreeMap<String, T>) -> Result<(), M::Error> {
+        fields.iter().try_for_each(|(name, value)| self.0.serialize_entry(name, value))
     }
 }
 
@@ -270,7 +291,7 @@ impl Value for Json {
     }
 
     fn check(&self, _: Rule) -> Result<(), Invalid> {
-        Ok(())
+        check_depth(self.get().as_bytes()).map_err(|fault| Invalid { reason: Reason::Type, ..fault })
     }
 }
 
@@ -393,6 +414,13 @@ impl Held<'_> {
     pub fn or<T: Stored>(&self, name: &str, rule: Rule, default: T) -> Result<T, Invalid> {
         Ok(self.optional(name, rule)?.unwrap_or(default))
     }
+
+    /// The fields of a ring; a line that cannot be read is left out.
+    pub fn lines<T: Line>(&self, ring: Ring) -> Result<BTreeMap<String, T>, Invalid> {
+        let read = |bytes: &Vec<u8>| std::str::from_utf8(bytes).ok().and_then(T::from_line);
+        let named = self.0.iter().filter(|(name, _)| ring.has(name));
+        Ok(named.filter_map(|(name, bytes)| Some((name.clone(), read(bytes)?))).collect())
+    }
 }
 
 /// Puts a field of a record where it belongs.
@@ -416,8 +444,10 @@ macro_rules! serde_of {
         /// From JSON alone: it is read as `Schema::decode` reads it, and refused with the path of the field.
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                let raw = Box::<serde_json::value::RawValue>::deserialize(from)?;
-                $crate::model::Value::from_json(&raw, $crate::rule::ANY).map_err(serde::de::Error::custom)
+                let text = Box::<serde_json::value::RawValue>::deserialize(from)?;
+                $crate::document::document(text.get().as_bytes())
+                    .and_then(|raw| $crate::model::Value::from_json(raw, $crate::rule::ANY))
+                    .map_err(serde::de::Error::custom)
             }
         }
 

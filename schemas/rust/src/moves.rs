@@ -5,7 +5,12 @@
 
 use std::time::Duration;
 
-use crate::schema::tasks::{TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState};
+use crate::document::{depth, MAX_DEPTH};
+use crate::json::Json;
+use crate::line::{Line, RING};
+use crate::schema::tasks::{
+    AttemptEnded, AttemptEndedHow, AttemptStarted, TaskOutcome, TaskOutcomeState, TaskRecord, TaskSignal, TaskState,
+};
 
 /// How long a signal may go unanswered before the sweeper looks whether it still exists, in milliseconds.
 pub const SIGNAL_PATIENCE_MS: u64 = 5_000;
@@ -19,7 +24,6 @@ pub const MAX_ERROR_CHARACTERS: usize = 4_000;
 /// Parameters up to so many bytes travel with the signal; larger ones are looked up in the record.
 pub const INLINE_LIMIT: usize = 16 * 1024;
 
-const KEPT_ATTEMPTS: u64 = 32;
 const HISTORY_ERROR_CHARACTERS: usize = 200;
 
 /// Fields in their order; `None` stands for one that is not there, or is to be removed.
@@ -115,6 +119,22 @@ pub fn hand_back(attempt: u64, now: u64) -> Move {
     Move { expected: held(attempt), changes: waiting(now, now), ttl: None }
 }
 
+/// A task is not wanted any more, pending or running; a worker that has it learns it at its next [`renew`], which is
+/// refused. `None` if it has ended already. A task of a job also writes down how its attempt ends.
+///
+/// The sweeper publishes the outcome in [`ANNOUNCE_PATIENCE_MS`], unless somebody has and says so ([`announced`]).
+pub fn cancel(record: &TaskRecord, now: u64, reason: &str, retention: Duration) -> Option<Move> {
+    if outcome_of(record).is_some() {
+        return None;
+    }
+    let mut changes = ended(TaskState::Cancelled, now, Some(now.saturating_add(ANNOUNCE_PATIENCE_MS)));
+    changes.push(text("error", &shortened(reason)));
+    // not as it was seen to the letter: the lease may be renewed meanwhile
+    let change = Move { expected: at(record.state, record.attempt), changes, ttl: Some(retention) };
+    let has_attempt = record.job_id.is_some() && record.state != TaskState::Pending;
+    Some(if has_attempt { change.with_end(record.attempt, now) } else { change })
+}
+
 /// The outcome of a task that has ended is published: nobody needs to look at it any more. `announce_at` is as it was
 /// when it ended.
 pub fn announced(state: TaskState, attempt: u64, announce_at: u64) -> Move {
@@ -137,25 +157,26 @@ pub fn announce_later(record: &TaskRecord, announce_at: u64) -> Option<Move> {
 impl Move {
     /// A claim that also writes down that an attempt begins, as tasks of jobs do. `attempt` is the new one.
     #[must_use]
-    pub fn with_start(mut self, attempt: u64, now: u64, worker: &str, traceparent: Option<&str>) -> Self {
-        let name = format!("attempt_{}_started", attempt % KEPT_ATTEMPTS);
-        let line = format!("{attempt} {now} {worker} {}", traceparent.unwrap_or("-"));
-        self.changes.push((name, Some(line.into_bytes())));
-        self
+    pub fn with_start(self, attempt: u64, now: u64, worker: &str, traceparent: Option<&str>) -> Self {
+        let mut start = AttemptStarted::new(attempt, now, worker);
+        start.traceparent = traceparent.map(str::to_owned);
+        self.with_line(attempt, "started", &start)
     }
 
     /// A move that also writes down how an attempt ends, as tasks of jobs do.
     #[must_use]
-    pub fn with_end(mut self, attempt: u64, now: u64) -> Self {
+    pub fn with_end(self, attempt: u64, now: u64) -> Self {
         let error = self.changed("error").chars().take(HISTORY_ERROR_CHARACTERS).collect::<String>();
-        let word = match self.changed("state") {
-            word if word != TaskState::Pending.as_str() => word,
-            _ if error.is_empty() => "returned".to_owned(),
-            _ => "retried".to_owned(),
+        let how = match self.changed("state").parse() {
+            Ok(TaskState::Completed) => AttemptEndedHow::Completed,
+            Ok(TaskState::Failed) => AttemptEndedHow::Failed,
+            Ok(TaskState::Cancelled) => AttemptEndedHow::Cancelled,
+            _ if error.is_empty() => AttemptEndedHow::Returned,
+            _ => AttemptEndedHow::Retried,
         };
-        let name = format!("attempt_{}_ended", attempt % KEPT_ATTEMPTS);
-        self.changes.push((name, Some(format!("{attempt} {now} {word} {error}").into_bytes())));
-        self
+        let mut end = AttemptEnded::new(attempt, now, how);
+        end.error = Some(error).filter(|error| !error.is_empty());
+        self.with_line(attempt, "ended", &end)
     }
 
     /// The same for the attempt that began with a signal; only tasks of jobs keep it.
@@ -165,6 +186,12 @@ impl Move {
             Some(_) => self.with_end(signal.attempt.saturating_add(1), now),
             None => self,
         }
+    }
+
+    fn with_line<T: Line>(mut self, attempt: u64, word: &str, line: &T) -> Self {
+        let name = format!("attempt_{}_{word}", attempt % RING);
+        self.changes.push((name, Some(line.to_line().into_bytes())));
+        self
     }
 
     fn changed(&self, name: &str) -> String {
@@ -186,8 +213,13 @@ pub fn signal_of(record: &TaskRecord, now: u64) -> TaskSignal {
     signal.reply_to.clone_from(&record.reply_to);
     signal.job_id.clone_from(&record.job_id);
     signal.attempt_trace.clone_from(&record.attempt_trace);
-    signal.params = record.params.clone().filter(|params| params.get().len() <= INLINE_LIMIT);
+    signal.params = record.params.clone().filter(travels);
     signal
+}
+
+/// A signal is one level around its parameters.
+fn travels(params: &Json) -> bool {
+    params.get().len() <= INLINE_LIMIT && depth(params.get().as_bytes()) < MAX_DEPTH
 }
 
 /// The outcome of a task that has ended, to be published to [`TaskNames::terminal`](crate::names::TaskNames::terminal);
@@ -243,8 +275,11 @@ fn ended(state: TaskState, now: u64, announce_at: Option<u64>) -> Changes {
 }
 
 fn failure(error: &str, retry_count: u64) -> Changes {
-    let error: String = error.chars().take(MAX_ERROR_CHARACTERS).collect();
-    vec![text("error", &error), number("retry_count", retry_count)]
+    vec![text("error", &shortened(error)), number("retry_count", retry_count)]
+}
+
+fn shortened(error: &str) -> String {
+    error.chars().take(MAX_ERROR_CHARACTERS).collect()
 }
 
 fn text(name: &str, value: &str) -> (String, Option<Vec<u8>>) {

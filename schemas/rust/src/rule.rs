@@ -13,6 +13,7 @@ pub enum Format {
     Subject,
     Traceparent,
     Digits,
+    Word,
 }
 
 impl Format {
@@ -22,6 +23,7 @@ impl Format {
             Self::Token => is_token(text),
             Self::Subject => check_subject(text).is_ok(),
             Self::Traceparent => is_traceparent(text),
+            Self::Word => !text.is_empty() && !text.contains(' '),
             Self::Digits => !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()),
         }
     }
@@ -33,6 +35,7 @@ impl Format {
             Self::Subject => "dot-separated tokens of letters, digits, _ and -",
             Self::Traceparent => "a W3C traceparent",
             Self::Digits => "decimal digits",
+            Self::Word => "a text without spaces",
         }
     }
 }

@@ -1,7 +1,7 @@
 """What a JSON Schema says of each field, in one shape, however it is written: so that two of them can be compared.
 
 A field is named by its path: ``actor``, ``attachment.size``; ``tags[]`` is an item of a list, ``headers{}`` a value of
-a map. The document itself has the empty path.
+a map, ``<^attempt_[0-9]$>`` a field whose name matches a pattern. The document itself has the empty path.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ from gbe.errors import ContractError
 LOWER: Final = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 UPPER: Final = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 SHAPES: Final = ("pattern", "multipleOf", "uniqueItems", "const")
-MEANINGS: Final = ("x-unit", "format", "default", "x-stored", "contentMediaType")
-_UNREADABLE: Final = ("oneOf", "allOf", "not", "if", "patternProperties", "prefixItems", "$dynamicRef")
+MEANINGS: Final = ("x-unit", "format", "default", "x-stored", "x-absent", "contentMediaType")
+_UNREADABLE: Final = ("oneOf", "allOf", "not", "if", "prefixItems", "$dynamicRef")
 _ANYTHING: Final = frozenset({"null", "boolean", "integer", "number", "string", "array", "object"})
 _NAMES: Final = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
 _DEEPEST: Final = 32
@@ -61,6 +61,8 @@ def parent_of(path: str) -> str:
     """The field that another one belongs to."""
     if path.endswith(("[]", "{}")):
         return path[:-2]
+    if path.endswith(">"):
+        return path[: path.rindex("<")].removesuffix(".")
     return path.rpartition(".")[0]
 
 
@@ -74,6 +76,13 @@ def _walk(
     needed = merged.get("required", ())
     for name, inner in merged.get("properties", {}).items():
         yield from _walk(inner, root, f"{path}.{name}" if path else name, required=name in needed, depth=depth + 1)
+    for pattern, inner in merged.get("patternProperties", {}).items():
+        if "<" in pattern or ">" in pattern:
+            raise ContractError(
+                f"{path or 'the document'}: the pattern {pattern} cannot be compared; write it without < >"
+            )
+        name = f"<{pattern}>"
+        yield from _walk(inner, root, f"{path}.{name}" if path else name, required=False, depth=depth + 1)
     for keyword, mark in (("items", "[]"), ("additionalProperties", "{}")):
         inner = merged.get(keyword)
         if isinstance(inner, Mapping) and inner:

@@ -10,7 +10,7 @@ import msgspec
 from gbe.contracts.types import REFUSALS, PayloadType
 from gbe.errors import ContractError
 from gbe.lifecycle.schema import mismatch
-from gbe.schemas.decoding import FAULTS
+from gbe.schemas.documents import FAULTS, check_document
 
 KIND: Final = "payload"
 INVALID: Final = "invalid"
@@ -25,6 +25,7 @@ class _Vector(msgspec.Struct, kw_only=True):
     text: str | None = None
     base64: str | None = None
     encoded: Any = None
+    encoded_text: str | None = None
     path: str | None = None
 
 
@@ -44,7 +45,8 @@ class PayloadVector:
         if vector.case not in _CASES:
             raise ContractError(f"vectors/{file}: case is {vector.case!r}; expected one of {', '.join(sorted(_CASES))}")
         self.schema, self.is_valid, self.path = vector.schema, vector.case != INVALID, vector.path
-        self.case, self.encoded = vector.case, vector.encoded
+        self.case = vector.case
+        self.encoded = vector.encoded if vector.encoded_text is None else msgspec.json.decode(vector.encoded_text)
         self.payload = self._body(vector)
 
     def _body(self, vector: _Vector) -> bytes:
@@ -78,6 +80,7 @@ class PayloadVector:
 def refusal(payload: bytes, schema: Mapping[str, Any]) -> str | None:
     """Why a schema refuses a payload, with the field."""
     try:
+        check_document(payload)
         value = msgspec.json.decode(payload)
     except FAULTS as exc:
         return f"not JSON: {exc}"
@@ -92,6 +95,8 @@ def without_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
 
 def _without_defaults(value: Any, schema: Any, root: Mapping[str, Any]) -> Any:
     schema = _shape(schema, root)
+    if not schema.keys() & {"properties", "items"}:  # nothing is declared here, however deep it goes
+        return value
     if isinstance(value, list):
         return [_without_defaults(item, schema.get("items", {}), root) for item in value]
     if not isinstance(value, dict):
@@ -116,11 +121,16 @@ def _shape(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def same(one: Any, other: Any) -> bool:
     """Equality of JSON values: ``1`` is not ``true``, and is ``1.0``."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(same(left, right) for left, right in zip(one, other, strict=True))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    pairs = [(one, other)]  # not by recursion: a document may be deeper than the stack
+    while pairs:
+        left, right = pairs.pop()
+        if isinstance(left, dict) and isinstance(right, dict) and left.keys() == right.keys():
+            pairs += [(value, right[name]) for name, value in left.items()]
+        elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+            pairs += zip(left, right, strict=True)
+        elif isinstance(left, dict | list) or isinstance(left, bool) != isinstance(right, bool) or left != right:
+            return False
+    return True
 
 
 def _refused(payload: bytes, kind: PayloadType) -> str | None:

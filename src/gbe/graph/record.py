@@ -5,7 +5,7 @@ in records of ``CHUNK`` items each. So a step of a job writes a few bytes a task
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Self
@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from gbe.errors import TaskError
+from gbe.schemas.stored import decimal, one_of, read, table
 
 
 class JobState(StrEnum):
@@ -65,7 +66,7 @@ MAX_ERRORS: Final = 64
 MAX_ERROR: Final = 500
 """Characters. With ``MAX_ERRORS`` it keeps the record of the largest job below what a state store takes, 256 KiB."""
 _CODES: Final = {code.value: code for code in Code}
-_CHUNKS: Final = msgspec.json.Decoder(dict[str, str])
+_REQUIRED: Final = ("job_id", "job_type")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -162,12 +163,8 @@ class JobRecord:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, bytes]) -> Self:
-        """Read a record; raises ``TaskError`` if it is none."""
-        try:
-            values = {name: _decode(_FIELDS[name], value) for name, value in fields.items() if name in _FIELDS}
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, msgspec.MsgspecError) as exc:
-            raise TaskError(f"not a job's record: {exc}") from exc
+        """Read a record; raises ``BrokenRecordError`` if it is none."""
+        return cls(**read("a job's record", fields, _DECODERS, _REQUIRED))
 
 
 @dataclass(slots=True)
@@ -232,16 +229,12 @@ def _encode(kind: str, value: Any) -> bytes | None:
             return msgspec.json.encode({str(key): str(item) for key, item in value.items()}) if value else None
 
 
-def _decode(kind: str, value: bytes) -> Any:
-    match kind:
-        case "integer":
-            return int(value)
-        case "bytes":
-            return value
-        case "state":
-            return JobState(value.decode())
-        case "text":
-            return value.decode()
-        case _:
-            number = int if kind.endswith("int") else str
-            return {int(key): number(item) for key, item in _CHUNKS.decode(value).items()}
+_KIND_DECODERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "integer": decimal,
+    "bytes": bytes,
+    "state": one_of({state.value: state for state in JobState}),
+    "text": bytes.decode,
+    "table:text": table(str),
+    "table:int": table(int),
+}
+_DECODERS: Final = {name: _KIND_DECODERS[kind] for name, kind in _FIELDS.items()}

@@ -1,14 +1,16 @@
 """What became of a task's attempts, kept in its record: one field for each beginning and each end.
 
 Only tasks of jobs keep it: whoever looks at a job wants to know; a task of its own need not pay for it. The last
-``KEPT`` attempts are there. A field is ``attempt_{n}_started`` or ``attempt_{n}_ended``, with ``n`` the attempt modulo
-``KEPT``; its value is text, a space between its parts:
+``KEPT`` attempts are there. Names and lines are those of ``patternProperties`` in ``schemas/json/tasks/record.json``: a
+field is ``attempt_{n}_started`` or ``attempt_{n}_ended``, with ``n`` the attempt modulo ``KEPT``; its value is text, a
+space between its parts:
 
 - ``{attempt} {unix ms} {worker} {traceparent, or -}``
 - ``{attempt} {unix ms} {completed|failed|cancelled|retried|returned} {error}``
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -16,9 +18,13 @@ from typing import Final
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
+from gbe.schemas.stored import decimal
 
 KEPT: Final = 32
 MAX_ERROR: Final = 200
+ENDINGS: Final = ("completed", "failed", "cancelled", "retried", "returned")
+
+_NAME: Final = re.compile(r"attempt_(?:[0-9]|[12][0-9]|3[01])_(started|ended)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Happening:
 
 def started(move: Move, attempt: int, *, now: int, worker: str, traceparent: str | None) -> Move:
     """A claim that also writes down that an attempt begins."""
-    text = f"{attempt} {now} {worker} {traceparent or '-'}"
+    text = f"{attempt} {now} {worker.replace(' ', '_')} {traceparent or '-'}"
     return _with(move, f"attempt_{attempt % KEPT}_started", text)
 
 
@@ -64,20 +70,22 @@ def _with(move: Move, name: str, text: str) -> Move:
 
 def read(fields: Mapping[str, bytes]) -> list[Happening]:
     """What a record tells, in order; what cannot be read is left out."""
-    found = []
-    for name, value in fields.items():
-        if not name.startswith("attempt_"):
-            continue
-        parts = value.decode(errors="replace").split(" ", 3)
-        if len(parts) != 4 or not (parts[0].isdecimal() and parts[1].isdecimal()):
-            continue
-        attempt, at = int(parts[0]), int(parts[1])
-        if name.endswith("_started"):
-            trace = None if parts[3] == "-" else parts[3]
-            found.append(Happening(at, "started", attempt, worker=parts[2], traceparent=trace))
-        elif name.endswith("_ended"):
-            found.append(Happening(at, parts[2], attempt, error=parts[3] or None))
-    return sorted(found, key=lambda one: (one.attempt, one.word != "started"))
+    named = ((_NAME.match(name), value) for name, value in fields.items())
+    told = [_told(name[1], value) for name, value in named if name is not None]
+    return sorted(filter(None, told), key=lambda one: (one.attempt, one.word != "started"))
+
+
+def _told(kind: str, value: bytes) -> Happening | None:
+    try:
+        attempt, at = map(decimal, value.split(b" ", 2)[:2])
+        _, _, word, rest = value.decode().split(" ", 3)
+    except ValueError:
+        return None
+    if attempt < 1:
+        return None
+    if kind == "started":
+        return Happening(at, kind, attempt, worker=word, traceparent=None if rest == "-" else rest) if word else None
+    return Happening(at, word, attempt, error=rest or None) if word in ENDINGS and len(rest) <= MAX_ERROR else None
 
 
 def of_record(move: Move, record: TaskRecord, *, now: int) -> Move:

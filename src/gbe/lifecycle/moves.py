@@ -12,6 +12,7 @@ import msgspec
 
 from gbe.lifecycle.record import MAX_ERROR_CHARACTERS, TaskRecord
 from gbe.lifecycle.transitions import TaskEvent, TaskState, end_state, next_state
+from gbe.schemas.documents import fits_inside
 from gbe.schemas.tasks import VERSION, TaskOutcome, TaskSignal
 
 SIGNAL_PATIENCE_MS: Final = 5_000
@@ -40,9 +41,9 @@ class Move:
 
 
 def signal_for(record: TaskRecord, now: int) -> TaskSignal:
-    """The signal of a pending task; large parameters stay where they are."""
+    """The signal of a pending task; large parameters stay where they are, as do those that would break it."""
     params = record.params
-    is_small = params is not None and len(params) <= INLINE_LIMIT
+    travels = params is not None and len(params) <= INLINE_LIMIT and fits_inside(params)
     return TaskSignal(
         v=VERSION,
         ts=now,
@@ -58,7 +59,7 @@ def signal_for(record: TaskRecord, now: int) -> TaskSignal:
         reply_to=record.reply_to,
         job_id=record.job_id,
         attempt_trace=record.attempt_trace,
-        params=msgspec.Raw(params) if params is not None and is_small else msgspec.UNSET,
+        params=msgspec.Raw(params) if params is not None and travels else msgspec.UNSET,
     )
 
 

@@ -1,15 +1,16 @@
 """A task's record: what is stored of it, and how."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from gbe.errors import TaskError
 from gbe.lifecycle.names import Priority
 from gbe.lifecycle.transitions import TaskState
+from gbe.schemas.stored import decimal, one_of, read
 
 MAX_ERROR_CHARACTERS: Final = 4_000
+_REQUIRED: Final = ("task_type", "task_id", "state")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +75,10 @@ class TaskRecord:
         """Read a record; fields that are not known are left alone.
 
         Raises:
-            TaskError: not a task's record.
+            BrokenRecordError: not a task's record. JSON is not looked into: a task moves on whatever its parameters
+                are, and who needs them checks them.
         """
-        values: dict[str, Any] = {}
-        try:
-            for name, value in fields.items():
-                kind = FIELDS.get(name)
-                if kind is not None:
-                    values[name] = _decode(kind, value)
-            return cls(**values)
-        except (ValueError, TypeError, KeyError) as exc:
-            raise TaskError(f"not a task's record: {exc}") from exc
+        return cls(**read("a task's record", fields, _DECODERS, _REQUIRED))
 
 
 _KINDS: Final = {"state": "state", "priority": "priority", "task_type": "text", "task_id": "text"}
@@ -116,15 +110,11 @@ def encode_value(kind: str, value: Any) -> bytes:
             return str(value).encode()
 
 
-def _decode(kind: str, value: bytes) -> Any:
-    match kind:
-        case "integer":
-            return int(value)
-        case "bytes":
-            return value
-        case "state":
-            return TaskState(value.decode())
-        case "priority":
-            return Priority[value.decode().upper()]
-        case _:
-            return value.decode()
+_KIND_DECODERS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "integer": decimal,
+    "bytes": bytes,
+    "state": one_of({state.value: state for state in TaskState}),
+    "priority": one_of({priority.word: priority for priority in Priority}),
+    "text": bytes.decode,
+}
+_DECODERS: Final = {name: _KIND_DECODERS[kind] for name, kind in FIELDS.items()}

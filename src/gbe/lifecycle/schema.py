@@ -94,14 +94,17 @@ _BOUNDS: Final[tuple[tuple[str, Callable[[Any, Any], bool], str], ...]] = (
 def _object(
     value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any], path: str, depth: int
 ) -> tuple[str, str] | None:
-    properties = schema.get("properties", {})
+    properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     for name in schema.get("required", ()):
         if name not in value:
             return _join(path, name), "missing"
     extra = schema.get("additionalProperties", True)
     for name, item in value.items():
-        if name in properties:
-            wrong = _check(item, properties[name], root, _join(path, name), depth + 1)
+        matching = [inner for pattern, inner in patterns.items() if re.search(pattern, name)]
+        if name in properties or matching:
+            declared = [properties[name], *matching] if name in properties else matching
+            found = (_check(item, inner, root, _join(path, name), depth + 1) for inner in declared)
+            wrong = next((one for one in found if one is not None), None)
         elif extra is False:
             return _join(path, name), f"no such parameter; there are {', '.join(properties) or 'none'}"
         else:

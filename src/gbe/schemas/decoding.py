@@ -1,17 +1,14 @@
 """One way to read a payload: whatever the bytes are, it ends in a value or in the one documented error."""
 
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from gbe.errors import InvalidEnvelopeError
+from gbe.schemas.documents import FAULTS, check_document
 from gbe.schemas.violations import violation
 
 T = TypeVar("T")
-
-FAULTS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
-"""What a decoder of msgspec raises about bytes: deep nesting and numbers of thousands of digits have errors of their
-own."""
 
 
 def decoded(decoder: "msgspec.json.Decoder[T]", payload: bytes, what: str) -> T:
@@ -24,6 +21,7 @@ def decoded(decoder: "msgspec.json.Decoder[T]", payload: bytes, what: str) -> T:
         InvalidEnvelopeError: it is none; the text names the field.
     """
     try:
+        check_document(payload)
         return decoder.decode(payload)
     except FAULTS as exc:
         path, reason = violation(str(exc))

@@ -16,6 +16,8 @@ from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState
 from gbe.objects.claims import ClaimChecks
 from gbe.schemas import deadletter
+from gbe.schemas.documents import MAX_DEPTH, depth_of, fits_inside
+from gbe.schemas.stored import check_json
 from gbe.schemas.tasks import TaskOutcome, encode
 from gbe.state.base import StateStore
 from gbe.tasks.store import TaskStore
@@ -43,7 +45,13 @@ class Backend:
         return TaskStore(self.state, self.names, self.clock)
 
     async def fields_for(self, key: str, name: str, value: bytes) -> Mapping[str, bytes | None]:
-        """A large value goes into the object store, and the record carries a reference."""
+        """A large value goes into the object store, and the record carries a reference.
+
+        Raises:
+            InvalidTaskError: it is nested too deep, or too large for a record where there is no object store.
+        """
+        if depth_of(value) > MAX_DEPTH:
+            raise InvalidTaskError("task", name, f"nested deeper than {MAX_DEPTH}")
         if self.claims is not None:
             return await self.claims.fields_for(key, name, value)
         most = self.state.config.max_record_size // 3
@@ -54,10 +62,9 @@ class Backend:
         return {name: value}
 
     async def value_of(self, fields: Mapping[str, bytes], name: str) -> bytes | None:
-        """The value behind a record's field."""
-        if self.claims is not None:
-            return await self.claims.value_of(fields, name)
-        return fields.get(name)
+        """The value behind a record's field. Raises ``BrokenRecordError`` if that is not JSON."""
+        value = fields.get(name) if self.claims is None else await self.claims.value_of(fields, name)
+        return None if value is None else check_json("a task's record", name, value)
 
     async def signal(self, record: TaskRecord, *, timeout: float = 2.0) -> None:
         """Publish the signal of a pending task. One that cannot be published is the sweeper's to publish later."""
@@ -104,7 +111,7 @@ class Backend:
         """
         if reply_to is not None and self.names.is_reply(reply_to):  # first: somebody waits for it
             reply = outcome
-            if result is not None and len(result) <= INLINE_LIMIT:
+            if result is not None and len(result) <= INLINE_LIMIT and fits_inside(result):
                 reply = msgspec.structs.replace(outcome, result=msgspec.Raw(result))
             await self._publish_outcome(reply_to, reply, durable=False)
         is_stored = await self._publish_outcome(

@@ -9,7 +9,7 @@ import msgspec
 
 from gbe.errors import ConfigError, InvalidTaskError
 from gbe.lifecycle.types import TaskType, check_type_name
-from gbe.schemas.decoding import FAULTS
+from gbe.schemas.documents import FAULTS
 from gbe.schemas.violations import violation
 from gbe.tasks.context import TaskContext
 

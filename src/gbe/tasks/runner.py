@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gbe.errors import GbeError, InvalidTaskError, StateError, StateUnavailableError, TaskError
+from gbe.errors import BrokenRecordError, GbeError, InvalidTaskError, StateError, StateUnavailableError, TaskError
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.moves import Move
 from gbe.lifecycle.record import TaskRecord
@@ -75,7 +75,7 @@ class Runner:
         if attempt.ending is not None:
             await self._stopped(attempt)
         elif failure is not None:
-            final = isinstance(failure, DoNotRetryError | InvalidTaskError)
+            final = isinstance(failure, DoNotRetryError | InvalidTaskError | BrokenRecordError)
             text = str(failure) if isinstance(failure, GbeError) else f"{type(failure).__name__}: {failure}"
             if not isinstance(failure, GbeError):
                 logger.info("task raised", exc_info=failure, extra=self._log(attempt))

@@ -40,7 +40,11 @@ INVOICE: Schema = {
         },
         "labels": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 10}},
     },
+    "patternProperties": {
+        r"^tax\.[0-9]$": {"type": "object", "required": ["rate"], "properties": {"rate": {"type": "number"}}},
+    },
 }
+TAX = r"^tax\.[0-9]$"
 Change = Callable[[Schema], object]
 
 
@@ -74,6 +78,21 @@ BREAKAGES: list[tuple[str, str, Change]] = [
         "changed-type",
         "labels{}",
         lambda properties: properties["labels"]["additionalProperties"].update(type="integer"),
+    ),
+    ("removed-field", f"<{TAX}>", lambda schema: schema["patternProperties"].pop(TAX)),
+    ("removed-field", f"<{TAX}>.rate", lambda schema: schema["patternProperties"][TAX]["properties"].pop("rate")),
+    (
+        "removed-field",
+        f"<{TAX}>",
+        lambda schema: schema["patternProperties"].update({"^tax$": schema["patternProperties"].pop(TAX)}),
+    ),
+    ("changed-type", f"<{TAX}>", lambda schema: schema["patternProperties"][TAX].update(type="string")),
+    (
+        "new-required-field",
+        f"<{TAX}>.of",
+        lambda schema: schema["patternProperties"][TAX].update(
+            required=["rate", "of"], properties={"rate": {"type": "number"}, "of": {"type": "string"}}
+        ),
     ),
     ("changed-type", "raw", lambda properties: properties["raw"].pop("contentEncoding")),
     ("narrowed-bound", "number", lambda properties: properties["number"].update(maximum=999)),
@@ -123,6 +142,8 @@ ADDITIONS: list[Change] = [
     lambda properties: properties["code"].update(deprecated=True),
     lambda properties: properties["number"].update({"description": "The number.", "x-formerly": ["Which one."]}),
     lambda schema: schema["x-subjects"].append("billing.again"),
+    lambda schema: schema["patternProperties"].update({"^fee_[0-9]$": {"type": "number"}}),
+    lambda schema: schema["patternProperties"][TAX]["required"].remove("rate") or schema.update({"x-version": 2}),
     lambda schema: schema.update({"x-version": 2}),
     lambda schema: schema.update(title="Invoice"),
 ]
@@ -180,13 +201,19 @@ def test_a_finding_says_what_to_do() -> None:
     assert str(finding) == text
 
 
-@pytest.mark.parametrize("keyword", ["oneOf", "allOf", "not", "patternProperties", "prefixItems"])
+@pytest.mark.parametrize("keyword", ["oneOf", "allOf", "not", "prefixItems"])
 def test_what_cannot_be_compared_is_said(keyword: str) -> None:
     """Rather than taken for no change."""
     after = copy.deepcopy(INVOICE)
     after["properties"]["number"][keyword] = [{}]
     with pytest.raises(ContractError, match=rf"invoice\.json: number: {keyword} cannot be compared"):
         compare({"invoice": after}, [{"invoice": INVOICE}])
+
+
+def test_a_pattern_of_names_that_cannot_be_a_path_is_said() -> None:
+    """Paths have it between < and >."""
+    with pytest.raises(ContractError, match=r"the pattern .* cannot be compared"):
+        fields_of({"patternProperties": {"(?<=a)b": {}}})
 
 
 def test_a_schema_within_itself_is_refused() -> None:

@@ -148,6 +148,7 @@ SCHEMA = {
                 "times": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}]},
                 "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
             },
+            "patternProperties": {"^size_[a-z]$": {"type": "integer"}, "^t": {}},
         }
     },
 }
@@ -163,6 +164,9 @@ SCHEMA = {
         ({"to": "a", "times": 0}, "times", "at least 1"),
         ({"to": "a", "times": True}, "times", "expected integer"),
         ({"to": "a", "tags": ["a", "c"]}, "tags.1", "one of a, b"),
+        ({"to": "a", "size_a": "1"}, "size_a", "expected integer"),
+        ({"to": "a", "size_": 1}, "size_", "no such parameter"),
+        ({"to": "a", "times": "x"}, "times", "expected integer"),
         ([], "", "expected object, got array"),
     ],
 )
@@ -176,4 +180,4 @@ def test_a_wrong_parameter_is_named(value: object, path: str, reason: str) -> No
 def test_right_parameters_pass() -> None:
     """Also those that say nothing of what may be left out."""
     assert mismatch({"to": "a"}, SCHEMA) is None
-    assert mismatch({"to": "a", "times": None, "tags": []}, SCHEMA) is None
+    assert mismatch({"to": "a", "times": None, "tags": [], "size_b": 1, "top": "x"}, SCHEMA) is None

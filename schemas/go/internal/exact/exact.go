@@ -7,17 +7,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 )
 
-// MaxDepth is how deep lists and objects may be nested; more is refused before anything follows them down.
-const MaxDepth = 1000
+// MaxDepth is how deep lists and objects may be nested, the outermost included: x-max-depth of payload.json. More is
+// refused before anything follows them down.
+const MaxDepth = 512
 
 var (
 	errEncoding  = errors.New("not UTF-8")
 	errSyntax    = errors.New("not one JSON document")
-	errDepth     = errors.New("nested deeper than 1000")
+	errDepth     = fmt.Errorf("nested deeper than %d", MaxDepth)
 	errSurrogate = errors.New("half of a surrogate pair")
 )
 
@@ -27,7 +29,7 @@ func Check(data []byte) error {
 	switch {
 	case !utf8.Valid(data):
 		return errEncoding
-	case depth(data) > MaxDepth:
+	case Depth(data) > MaxDepth:
 		return errDepth
 	case !json.Valid(data):
 		return errSyntax
@@ -37,8 +39,16 @@ func Check(data []byte) error {
 	return nil
 }
 
-// depth counts brackets outside of texts; of what is not JSON it may be anything.
-func depth(data []byte) int {
+// CheckDepth reports that data, which is JSON, is nested too deep.
+func CheckDepth(data []byte) error {
+	if Depth(data) > MaxDepth {
+		return errDepth
+	}
+	return nil
+}
+
+// Depth counts brackets outside of texts; of what is not JSON it may be anything.
+func Depth(data []byte) int {
 	now, most := 0, 0
 	for at := 0; at < len(data); at++ {
 		switch data[at] {

@@ -84,6 +84,10 @@ func (s *source) structure(shape *structure) error {
 		s.comment("\t", f.comment())
 		s.line("\t%s %s `json:\"%s\"`", f.goName, f.goType, f.tag())
 	}
+	for _, r := range shape.rings {
+		s.comment("\t", r.node.Description+" By name: "+r.pattern)
+		s.line("\t%s map[string]%s `json:\"-\"`", r.nested.goName, r.nested.goName)
+	}
 	s.line("}\n")
 	for _, f := range shape.fields {
 		if f.enum != "" {
@@ -92,6 +96,12 @@ func (s *source) structure(shape *structure) error {
 	}
 	if err := s.rules(shape); err != nil {
 		return err
+	}
+	for _, r := range shape.rings {
+		s.comment("", fmt.Sprintf("%s is a part of %s: %s", r.nested.goName, shape.goName, r.node.Description))
+		if err := s.structure(r.nested); err != nil {
+			return err
+		}
 	}
 	for _, f := range shape.fields {
 		if f.nested != nil {
@@ -143,6 +153,13 @@ func (s *source) rules(shape *structure) error {
 		s.line("\t\t{&r[%d], %s},", at, f.binding())
 	}
 	s.line("\t}\n}\n")
+	if len(shape.rings) > 0 {
+		s.line("func (p *%s) rings() []ring {\n\treturn []ring{", shape.goName)
+		for _, r := range shape.rings {
+			s.line("\t\tlines[%s, *%s]{pattern(`%s`), &p.%s},", r.nested.goName, r.nested.goName, r.pattern, r.nested.goName)
+		}
+		s.line("\t}\n}\n")
+	}
 	return nil
 }
 

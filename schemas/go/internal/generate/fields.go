@@ -24,6 +24,14 @@ type structure struct {
 	goName string
 	node   node
 	fields []field
+	rings  []ring
+}
+
+// A ring is a property for each name that a pattern matches, as a map in a Go struct.
+type ring struct {
+	pattern string
+	node    node
+	nested  *structure
 }
 
 func structured(goName string, n node) (*structure, error) {
@@ -38,6 +46,16 @@ func structured(goName string, n node) (*structure, error) {
 			return nil, fmt.Errorf("%s: %w", p.name, err)
 		}
 		one.fields = append(one.fields, f)
+	}
+	for _, p := range n.PatternProperties {
+		if p.node.Stored != "line" || p.node.Title == "" {
+			return nil, fmt.Errorf("%s: no lines, or without a title", p.name)
+		}
+		nested, err := structured(p.node.Title, p.node)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", p.name, err)
+		}
+		one.rings = append(one.rings, ring{p.name, p.node, nested})
 	}
 	return one, nil
 }
@@ -138,6 +156,7 @@ func (f *field) rule() (string, error) {
 	add(n.Type.nullable() || kind == "" && string(n.Default) == "null", "nullable: true")
 	add(kind == "object" && f.goType == "json.RawMessage", "object: true")
 	add(n.Stored != "", "stored: %q", n.Stored)
+	add(n.Absent != nil, "absent: %q", textOf(n.Absent))
 	if kind == "integer" {
 		add(true, "min: %s, max: %s", number(n.Minimum, math.MinInt64), number(n.Maximum, math.MaxInt64))
 	}
@@ -168,6 +187,13 @@ func value(limit *int) int {
 		return 0
 	}
 	return *limit
+}
+
+func textOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 // comment is what the schema says of a field.

@@ -20,6 +20,7 @@ type node struct {
 	Type                 types
 	Required             []string
 	Properties           properties
+	PatternProperties    properties
 	Items                *node
 	AdditionalProperties *node
 	Enum                 []string
@@ -30,6 +31,7 @@ type node struct {
 	Default              json.RawMessage
 	Unit                 string   `json:"x-unit"`
 	Stored               string   `json:"x-stored"`
+	Absent               *string  `json:"x-absent"`
 	Version              int      `json:"x-version"`
 	Subjects             []string `json:"x-subjects"`
 }

@@ -303,7 +303,7 @@ impl Model for Envelope {
     }
 }
 
-/// What every payload has, whatever else is in it. Unknown fields are allowed and skipped.
+/// What every payload has, whatever else is in it. Unknown fields are allowed and skipped. Lists and objects are nested at most `x-max-depth` deep, the payload itself included, whether a schema knows the fields or not: this goes for every document of the contract.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Payload {

@@ -195,7 +195,7 @@ impl NotificationAttachment {
         }
     }
 
-    /// The same with [`r#type`](Self::r#type).
+    /// The same with [`type`](Self::type).
     pub fn with_type(mut self, r#type: impl Into<String>) -> Self {
         self.r#type = Some(r#type.into());
         self

@@ -2,9 +2,12 @@
 //!
 //! Written by `schemas/rust/generate.py` from `schemas/json`. Do not change it by hand.
 
+use std::collections::BTreeMap;
+
 use crate::ids::Ulid;
 use crate::invalid::Invalid;
 use crate::json::Json;
+use crate::line::{check_lines, join, store_lines, Line, Parts, Ring};
 use crate::model::{check, serde_of, store, words, Fields, Held, Members, Model, Record, Schema, Visit};
 use crate::rule::{Format, ANY};
 use crate::clock::now_ms;
@@ -342,7 +345,179 @@ pub enum TaskPriority {
 
 words!(TaskPriority { High = "high", Normal = "normal", Low = "low" });
 
-/// A task in the state store, under `{namespace}.state.tasks.{task_type}.{task_id}`: a map of field to bytes. `x-stored` says how a value is bytes: `text` (UTF-8), `decimal` (digits) or `json`. A field that is null is not stored. Who writes keeps fields that it does not know.
+/// An attempt began. Tasks of jobs keep it of their last 32 attempts; the number in the name is the attempt modulo 32. A line that does not read so is skipped: no record is refused for what it tells of its past.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AttemptStarted {
+    /// Which one; the first is 1.
+    ///
+    /// 1 to 9223372036854775807.
+    pub attempt: u64,
+    /// When it was claimed.
+    ///
+    /// In unix milliseconds. 0 to 9223372036854775807.
+    pub at: u64,
+    /// Who claimed it; spaces in its name are written as `_`.
+    ///
+    /// It matches `^[^ ]+$`.
+    pub worker: String,
+    /// Trace context of the attempt.
+    pub traceparent: Option<String>,
+}
+
+impl AttemptStarted {
+    /// A value with what it must have.
+    pub fn new(attempt: u64, at: u64, worker: impl Into<String>) -> Self {
+        Self {
+            attempt,
+            at,
+            worker: worker.into(),
+            traceparent: None,
+        }
+    }
+
+    /// The same with [`traceparent`](Self::traceparent).
+    pub fn with_traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+}
+
+impl Model for AttemptStarted {
+    fn read(members: &Members<'_>) -> Result<Self, Invalid> {
+        Ok(Self {
+            attempt: members.required("attempt", ANY.range(1, 9223372036854775807))?,
+            at: members.required("at", ANY.range(0, 9223372036854775807))?,
+            worker: members.required("worker", ANY.length(1, usize::MAX).format(Format::Word))?,
+            traceparent: members.optional("traceparent", ANY)?,
+        })
+    }
+
+    fn visit<V: Visit>(&self, to: &mut V) -> Result<(), V::Error> {
+        to.field("attempt", &self.attempt, ANY.range(1, 9223372036854775807))?;
+        to.field("at", &self.at, ANY.range(0, 9223372036854775807))?;
+        to.field("worker", &self.worker, ANY.length(1, usize::MAX).format(Format::Word))?;
+        to.optional("traceparent", &self.traceparent, ANY)
+    }
+}
+
+impl Line for AttemptStarted {
+    fn from_line(line: &str) -> Option<Self> {
+        let mut parts = Parts::of(line, 4);
+        Some(Self {
+            attempt: parts.next(ANY.range(1, 9223372036854775807))?,
+            at: parts.next(ANY.range(0, 9223372036854775807))?,
+            worker: parts.next(ANY.length(1, usize::MAX).format(Format::Word))?,
+            traceparent: parts.next_unless("-", ANY)?,
+        })
+    }
+
+    fn to_line(&self) -> String {
+        join([
+            self.attempt.to_string(),
+            self.at.to_string(),
+            self.worker.to_string(),
+            self.traceparent.as_ref().map_or("-".to_owned(), ToString::to_string),
+        ])
+    }
+}
+
+/// How it ended: `retried` says that it failed or was lost and that another one follows, `returned` that its worker stopped and nothing is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum AttemptEndedHow {
+    /// `completed`
+    Completed,
+    /// `failed`
+    Failed,
+    /// `cancelled`
+    Cancelled,
+    /// `retried`
+    Retried,
+    /// `returned`
+    Returned,
+}
+
+words!(AttemptEndedHow { Completed = "completed", Failed = "failed", Cancelled = "cancelled", Retried = "retried", Returned = "returned" });
+
+/// An attempt ended, kept as its beginning is. A line that does not read so is skipped: no record is refused for what it tells of its past.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct AttemptEnded {
+    /// Which one; the first is 1.
+    ///
+    /// 1 to 9223372036854775807.
+    pub attempt: u64,
+    /// When it ended.
+    ///
+    /// In unix milliseconds. 0 to 9223372036854775807.
+    pub at: u64,
+    /// How it ended: `retried` says that it failed or was lost and that another one follows, `returned` that its worker stopped and nothing is counted.
+    pub how: AttemptEndedHow,
+    /// What went wrong, its beginning.
+    ///
+    /// 0 to 200 characters.
+    pub error: Option<String>,
+}
+
+impl AttemptEnded {
+    /// A value with what it must have.
+    pub fn new(attempt: u64, at: u64, how: AttemptEndedHow) -> Self {
+        Self {
+            attempt,
+            at,
+            how,
+            error: None,
+        }
+    }
+
+    /// The same with [`error`](Self::error).
+    pub fn with_error(mut self, error: impl Into<String>) -> Self {
+        self.error = Some(error.into());
+        self
+    }
+}
+
+impl Model for AttemptEnded {
+    fn read(members: &Members<'_>) -> Result<Self, Invalid> {
+        Ok(Self {
+            attempt: members.required("attempt", ANY.range(1, 9223372036854775807))?,
+            at: members.required("at", ANY.range(0, 9223372036854775807))?,
+            how: members.required("how", ANY)?,
+            error: members.optional("error", ANY.length(0, 200))?,
+        })
+    }
+
+    fn visit<V: Visit>(&self, to: &mut V) -> Result<(), V::Error> {
+        to.field("attempt", &self.attempt, ANY.range(1, 9223372036854775807))?;
+        to.field("at", &self.at, ANY.range(0, 9223372036854775807))?;
+        to.field("how", &self.how, ANY)?;
+        to.optional("error", &self.error, ANY.length(0, 200))
+    }
+}
+
+impl Line for AttemptEnded {
+    fn from_line(line: &str) -> Option<Self> {
+        let mut parts = Parts::of(line, 4);
+        Some(Self {
+            attempt: parts.next(ANY.range(1, 9223372036854775807))?,
+            at: parts.next(ANY.range(0, 9223372036854775807))?,
+            how: parts.next(ANY)?,
+            error: parts.next_unless("", ANY.length(0, 200))?,
+        })
+    }
+
+    fn to_line(&self) -> String {
+        join([
+            self.attempt.to_string(),
+            self.at.to_string(),
+            self.how.to_string(),
+            self.error.as_ref().map_or("".to_owned(), ToString::to_string),
+        ])
+    }
+}
+
+/// A task in the state store, under `{namespace}.state.tasks.{task_type}.{task_id}`: a map of field to bytes. `x-stored` says how a value is bytes: `text` (UTF-8), `decimal` (digits), `json`, or `line` (the values of its properties in their order, a space between). A field that is null is not stored. Who writes keeps fields that it does not know.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TaskRecord {
@@ -452,6 +627,10 @@ pub struct TaskRecord {
     ///
     /// `null` is a value, and not absence.
     pub result_ref: Option<Json>,
+    /// An attempt began. Tasks of jobs keep it of their last 32 attempts; the number in the name is the attempt modulo 32. A line that does not read so is skipped: no record is refused for what it tells of its past.
+    pub attempt_started: BTreeMap<String, AttemptStarted>,
+    /// An attempt ended, kept as its beginning is. A line that does not read so is skipped: no record is refused for what it tells of its past.
+    pub attempt_ended: BTreeMap<String, AttemptEnded>,
 }
 
 impl TaskRecord {
@@ -490,6 +669,8 @@ impl TaskRecord {
             params_ref: None,
             result: None,
             result_ref: None,
+            attempt_started: BTreeMap::new(),
+            attempt_ended: BTreeMap::new(),
         }
     }
 
@@ -666,6 +847,18 @@ impl TaskRecord {
         self.result_ref = Some(result_ref);
         self
     }
+
+    /// The same with [`attempt_started`](Self::attempt_started).
+    pub fn with_attempt_started(mut self, attempt_started: BTreeMap<String, AttemptStarted>) -> Self {
+        self.attempt_started = attempt_started;
+        self
+    }
+
+    /// The same with [`attempt_ended`](Self::attempt_ended).
+    pub fn with_attempt_ended(mut self, attempt_ended: BTreeMap<String, AttemptEnded>) -> Self {
+        self.attempt_ended = attempt_ended;
+        self
+    }
 }
 
 impl Model for TaskRecord {
@@ -703,6 +896,8 @@ impl Model for TaskRecord {
             params_ref: members.free("params_ref", ANY)?,
             result: members.free("result", ANY)?,
             result_ref: members.free("result_ref", ANY)?,
+            attempt_started: members.ring(Ring { before: "attempt_", after: "_started" })?,
+            attempt_ended: members.ring(Ring { before: "attempt_", after: "_ended" })?,
         })
     }
 
@@ -738,7 +933,9 @@ impl Model for TaskRecord {
         to.optional("params", &self.params, ANY)?;
         to.optional("params_ref", &self.params_ref, ANY)?;
         to.optional("result", &self.result, ANY)?;
-        to.optional("result_ref", &self.result_ref, ANY)
+        to.optional("result_ref", &self.result_ref, ANY)?;
+        to.ring(&self.attempt_started)?;
+        to.ring(&self.attempt_ended)
     }
 }
 
@@ -780,6 +977,8 @@ impl Record for TaskRecord {
             params_ref: held.optional("params_ref", ANY)?,
             result: held.optional("result", ANY)?,
             result_ref: held.optional("result_ref", ANY)?,
+            attempt_started: held.lines(Ring { before: "attempt_", after: "_started" })?,
+            attempt_ended: held.lines(Ring { before: "attempt_", after: "_ended" })?,
         })
     }
 
@@ -865,6 +1064,8 @@ impl Record for TaskRecord {
         if let Some(value) = &self.result_ref {
             store(&mut fields, "result_ref", value);
         }
+        store_lines(&mut fields, &self.attempt_started);
+        store_lines(&mut fields, &self.attempt_ended);
         fields
     }
 
@@ -949,6 +1150,8 @@ impl Record for TaskRecord {
         if let Some(value) = &self.result_ref {
             check("result_ref", value, ANY)?;
         }
+        check_lines(&self.attempt_started, Ring { before: "attempt_", after: "_started" })?;
+        check_lines(&self.attempt_ended, Ring { before: "attempt_", after: "_ended" })?;
         Ok(())
     }
 }
@@ -1150,4 +1353,4 @@ impl Schema for TaskSignal {
     const SUBJECTS: &'static [&'static str] = &["tasks.*.queue", "tasks.*.queue.*"];
 }
 
-serde_of!(TaskOutcome, TaskProgress, TaskRecord, TaskSignal);
+serde_of!(TaskOutcome, TaskProgress, AttemptStarted, AttemptEnded, TaskRecord, TaskSignal);

@@ -33,6 +33,14 @@ impl Vector {
         self.json(name).as_u64().unwrap_or_else(|| panic!("{}: {name} is no number", self.name))
     }
 
+    /// What a valid payload is, encoded again: `encoded`, or the text of it where that is nested too deep.
+    pub fn encoded(&self) -> Value {
+        match self.get("encoded_text") {
+            Some(_) => Json::parse(self.text("encoded_text").as_bytes()).unwrap().to().unwrap(),
+            None => self.json("encoded"),
+        }
+    }
+
     /// `{"text": …}` or `{"base64": …}`, or `json` byte by byte as the file has it.
     pub fn payload(&self) -> Vec<u8> {
         match self.get("json") {

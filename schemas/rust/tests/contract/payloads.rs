@@ -1,6 +1,8 @@
 //! The types of the crate by the names of their schemas.
 
-use gbe_schema::{events, jobs, notify, tasks, DeadLetter, Fields, Invalid, Payload, Record, Schema};
+use gbe_schema::{events, jobs, notify, tasks, DeadLetter, Fields, Invalid, Json, Payload, Record, Schema};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Decode, validate, encode.
 pub type Again = fn(&[u8]) -> Result<Vec<u8>, Invalid>;
@@ -56,6 +58,19 @@ pub fn record_again(schema: &str, fields: &Fields) -> Result<Fields, Invalid> {
     match schema {
         tasks::TaskRecord::NAME => again::<tasks::TaskRecord>(fields),
         jobs::JobRecord::NAME => again::<jobs::JobRecord>(fields),
+        _ => panic!("no record of {schema}"),
+    }
+}
+
+/// What a record means, as JSON.
+pub fn record_json(schema: &str, fields: &Fields) -> Result<Value, Invalid> {
+    fn json<T: Record + Serialize>(fields: &Fields) -> Result<Value, Invalid> {
+        let text = serde_json::to_vec(&T::from_fields(fields)?).unwrap();
+        Ok(Json::parse(&text)?.to().unwrap())
+    }
+    match schema {
+        tasks::TaskRecord::NAME => json::<tasks::TaskRecord>(fields),
+        jobs::JobRecord::NAME => json::<jobs::JobRecord>(fields),
         _ => panic!("no record of {schema}"),
     }
 }

@@ -11,9 +11,9 @@ use gbe_schema::names::{JobNames, TaskNames};
 use gbe_schema::nats::{self, Place};
 use gbe_schema::state::{NatsRecord, StateKeys, StateWrite};
 use gbe_schema::subjects::{check_pattern, check_subject, deadletter_subject, matches, subject_of, SubjectKeys};
-use gbe_schema::tasks::{TaskPriority, TaskState};
+use gbe_schema::tasks::{TaskPriority, TaskRecord, TaskState};
 use gbe_schema::traceparent::is_traceparent;
-use gbe_schema::{msgpack, redis, slot_of, Envelope, Fields, Json, Ulid};
+use gbe_schema::{msgpack, redis, slot_of, Envelope, Fields, Json, Record, Ulid};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{json, Value};
 
@@ -69,8 +69,8 @@ fn payload(vector: &Vector) {
         assert_eq!((fault.reason.word(), fault.path.as_str()), (&*vector.text("reason"), &*vector.text("path")));
         return;
     }
-    let again: Value = serde_json::from_slice(&found.expect("it is valid")).unwrap();
-    let (schema, encoded) = (schema(&name), vector.json("encoded"));
+    let again: Value = Json::parse(&found.expect("it is valid")).unwrap().to().unwrap();
+    let (schema, encoded) = (schema(&name), vector.encoded());
     assert!(same(&without_defaults(&again, &schema), &without_defaults(&encoded, &schema)), "{again}");
 }
 
@@ -90,24 +90,16 @@ fn record(vector: &Vector) {
         return;
     }
     let again = found.expect("it is valid");
-    let schema = schema(&name);
-    let meant: serde_json::Map<String, Value> = again
-        .iter()
-        .map(|(field, value)| (field.clone(), meant(&schema["properties"][field.as_str()]["x-stored"], value)))
-        .collect();
-    let stated = without_defaults(&vector.json("record"), &schema);
-    assert!(same(&without_defaults(&Value::Object(meant), &schema), &stated), "{again:?}");
-    for (field, value) in fields.iter().filter(|(field, _)| schema["properties"].get(field.as_str()).is_some()) {
-        assert_eq!(again.get(field), Some(value), "{field}");
+    let (schema, stated) = (schema(&name), vector.json("record"));
+    let meant = payloads::record_json(&name, &fields).unwrap();
+    let stated_less = without_defaults(&stated, &schema);
+    assert!(same(&without_defaults(&meant, &schema), &stated_less), "{meant}");
+    for field in stated.as_object().unwrap().keys() {
+        assert_eq!(again.get(field), fields.get(field), "{field}");
     }
-}
-
-fn meant(stored: &Value, value: &[u8]) -> Value {
-    match stored.as_str().unwrap() {
-        "text" => json!(std::str::from_utf8(value).unwrap()),
-        "bytes" => serde_json::to_value(gbe_schema::Bytes(value.to_vec())).unwrap(),
-        _ => serde_json::from_slice(value).unwrap(), // decimal digits are JSON, too
-    }
+    assert!(again
+        .keys()
+        .all(|field| fields.contains_key(field) || schema["properties"][field].get("default").is_some()));
 }
 
 fn envelope(vector: &Vector) -> Envelope {
@@ -310,7 +302,9 @@ fn moved(vector: &Vector) {
     let number = |name: &str| arguments[name].as_u64().unwrap_or_else(|| panic!("{name}"));
     let text = |name: &str| arguments[name].as_str().unwrap();
     let maybe = |name: &str| arguments[name].as_u64();
-    let (attempt, now) = (number("attempt"), maybe("now").unwrap_or_default());
+    let (attempt, now) = (maybe("attempt").unwrap_or_default(), maybe("now").unwrap_or_default());
+    let stated = Move { expected: changes(vector, "expected"), changes: changes(vector, "changes"), ttl: ttl(vector) };
+    let before = vector.get("record").map(|_| moved_record(vector, &stated));
     let retention = || Duration::from_secs_f64(arguments["retention"].as_f64().unwrap());
     let found = match vector.text("move").as_str() {
         "claim" => moves::claim(
@@ -329,11 +323,46 @@ fn moved(vector: &Vector) {
         "fail" => moves::fail(attempt, now, number("retry_count"), text("error"), retention(), maybe("announce_at")),
         "retry" => moves::retry(attempt, now, number("run_at"), number("retry_count"), text("error")),
         "hand_back" => moves::hand_back(attempt, now),
+        "cancel" => {
+            moves::cancel(&before.expect("a record"), now, text("reason"), retention()).expect("it has not ended")
+        }
+        "announce_later" => moves::announce_later(&before.expect("a record"), number("announce_at")).expect("it has"),
         "announced" => moves::announced(text("state").parse::<TaskState>().unwrap(), attempt, number("announce_at")),
+        "resignal" | "lose" | "expire" => return, // the sweeper's; its records are read and written as they are
         other => panic!("a move that is not known: {other}"),
     };
-    let stated = Move { expected: changes(vector, "expected"), changes: changes(vector, "changes"), ttl: ttl(vector) };
+    let found = match vector.json("of_job").as_bool() {
+        Some(true) if vector.text("move") == "claim" => {
+            found.with_start(attempt + 1, now, text("worker"), arguments["traceparent"].as_str())
+        }
+        Some(true) => found.with_end(attempt, now),
+        _ => found,
+    };
     assert_eq!(found, stated);
+}
+
+/// The record of a move: as it was and as it is then it is read and written without loss, and the one is the other
+/// with the changes.
+fn moved_record(vector: &Vector, change: &Move) -> TaskRecord {
+    let [mut before, after] = ["record", "after"].map(|name| fields_of(&vector.json(name)));
+    for fields in [&before, &after] {
+        let again = payloads::record_again(TaskRecord::NAME, fields).expect("it is valid");
+        for (name, value) in fields {
+            assert_eq!(again.get(name), Some(value), "{name}");
+        }
+    }
+    let record = TaskRecord::from_fields(&before).unwrap();
+    for (name, value) in &change.expected {
+        assert_eq!(before.get(name), value.as_ref(), "{name}");
+    }
+    for (name, value) in change.changes.clone() {
+        match value {
+            Some(value) => before.insert(name, value),
+            None => before.remove(&name),
+        };
+    }
+    assert_eq!(before, after);
+    record
 }
 
 fn state_write(vector: &Vector) {

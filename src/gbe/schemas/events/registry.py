@@ -8,7 +8,7 @@ import msgspec
 
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
 from gbe.schemas.archive import ArchiveReport
-from gbe.schemas.decoding import FAULTS
+from gbe.schemas.documents import FAULTS, check_document
 from gbe.schemas.events import api, audit, auth, lifecycle, system
 from gbe.schemas.events.base import Event
 from gbe.schemas.fields import Head
@@ -82,6 +82,7 @@ class EventSchema:
             self.decode(subject, payload)
             return
         try:
+            check_document(payload)
             self._decoder.decode(payload)
         except FAULTS as exc:
             raise InvalidEventError(subject, *violation(str(exc))) from None
@@ -89,6 +90,7 @@ class EventSchema:
     def decode(self, subject: str, payload: bytes) -> Any:
         """The event. Raises ``InvalidEventError`` that names the field."""
         try:
+            check_document(payload)
             _heads.decode(payload)
             return self._decoder.decode(payload)
         except FAULTS as exc:

@@ -27,7 +27,7 @@ from typing import Final
 
 import msgspec
 
-from gbe.schemas.decoding import FAULTS
+from gbe.schemas.documents import FAULTS
 
 DIGITS: Final = 13
 MESSAGE_ID: Final = "Nats-Msg-Id"

@@ -12,7 +12,7 @@ import msgspec
 
 from gbe.envelope import Envelope, is_traceparent
 from gbe.ids import decode_ulid, encode_ulid, is_ulid
-from gbe.schemas.decoding import FAULTS
+from gbe.schemas.documents import FAULTS
 from gbe.transport.base import Position, StoredMessage
 
 ID: Final = b"id"
