@@ -393,6 +393,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "body_timeout": ("duration", "How long a client may take for a body, or for the next 64 KiB of it."),
             "keep_alive_timeout": ("duration", "How long an idle connection is kept."),
             "dead_peer_timeout": ("duration", "How long sent bytes may stay unacknowledged."),
+            "pong_timeout": ("duration", "How long a WebSocket client may take to answer a ping."),
             "shutdown_timeout": ("duration", "How long requests under way may take when the server stops."),
             "publish_timeout": ("duration", "How long a publish waits for the engine before it is answered with 503."),
             "event_streams": ("integer", "Streams of events that each process keeps open at once."),

@@ -5,6 +5,7 @@ Both are outlets too (``gbe.http.outlet``): a stream's frames go straight to the
 
 import asyncio
 import contextlib
+import logging
 import socket
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -17,6 +18,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from gbe.http.asgi import ClientGoneError
 from gbe.http.config import HttpConfig
 from gbe.http.outlet import OUTLET
+
+logger = logging.getLogger(__name__)
 
 CLOSE_WITHOUT_FRAME: Final = 1006
 """The code of a ``websocket.close`` that ends the connection without a close frame."""
@@ -41,6 +44,10 @@ _MOST_DISCARDED: Final = 1024 * 1024
 
 _ENOUGH: Final = 64 * 1024
 """Bytes of a body that must come within ``http.body_timeout`` if it is not complete by then."""
+
+
+_GOODBYE_TIMEOUT: Final = 2.0
+"""Seconds that a client which has answered no ping may take to read that it is disconnected."""
 
 
 class _Phase(Enum):
@@ -240,7 +247,7 @@ class _RefusedError(Exception):
 
 
 class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket that can close without a frame, as ntfy does after a poll."""
+    """WebSocket that can close without a frame, as ntfy does after a poll, and lets go of clients that are gone."""
 
     async def send(self, message: Any) -> None:
         if (
@@ -268,6 +275,18 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope)[OUTLET] = self
         await super().run_asgi()
+
+    def keepalive_timeout(self) -> None:
+        if not self.close_sent and not self.transport.is_closing():
+            # by its address: a path has topics in it, which are secrets
+            logger.warning(
+                "WebSocket closed: its client has not answered a ping within %g s",
+                self.ping_timeout,
+                extra={"client": self.client[0] if self.client else ""},
+            )
+            # a connection that closes waits until its client has read what is buffered, and this one may never
+            self.loop.call_later(_GOODBYE_TIMEOUT, self.transport.abort)
+        super().keepalive_timeout()
 
     # -- outlet
 
