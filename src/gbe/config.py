@@ -418,7 +418,10 @@ KEYS: Final[tuple[Key, ...]] = (
             "message_size_limit": ("size", "Bytes at which a body is too long for the text of a message."),
             "message_delay_limit": ("duration", "Longest delay of a message; 0 switches delayed messages off."),
             "message_delay_minimum": ("duration", "Shortest delay of a delayed message."),
-            "attachments": ("boolean", "Whether files are taken, into the object store; needs `notify.base_url`."),
+            "attachments": (
+                "boolean",
+                "Whether files are taken, into the object store; needs `notify.base_url`, with which it is the default.",
+            ),
             "attachment_file_size_limit": ("size", "Largest file."),
             "attachment_total_size_limit": ("size", "All files of the deployment that have not expired."),
             "attachment_expiry_duration": ("duration", "How long a file is kept, at most as long as its message."),
