@@ -121,6 +121,17 @@ def start(loop: Loop, http_client: httpx.Client, open_transport: OpenTransport) 
         yield start_one
 
 
+@pytest.fixture
+def memory_start(loop: Loop, http_client: httpx.Client) -> Iterator[StartServer]:
+    """Starts a server in memory, for what no engine has a part in."""
+    with ExitStack() as stack:
+
+        def start_one(**options: Any) -> Server:
+            return stack.enter_context(Server(loop, http_client, _opens_memory(MemoryEngine()), **options))
+
+        yield start_one
+
+
 @pytest.fixture(scope="session")
 def memory_records() -> MemoryRecords:
     return MemoryRecords()

@@ -270,6 +270,8 @@ class TestMalformed:
             b"GET / HTTP/1.1\nHost x\n\n",
             b"SSH-2.0-OpenSSH_9.6\r\n",
             b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /t/json?poll=1 HTTP/1.1\r\n\r\n",
+            request("Host: y", method="GET", path="/t/json?poll=1"),
             request("Content-Length: -1"),
             request("Content-Length: 1x", body=b"x"),
             request("Content-Length: " + "9" * 30),
@@ -376,6 +378,41 @@ class TestMalformed:
             assert raw.is_closed()
 
     @pytest.mark.parametrize(
+        ("lines", "query", "status"),
+        [
+            (("X-Long: " + "y" * 20_000,), "", 431),
+            (tuple(f"X-{n}: y" for n in range(300)), "", 431),
+            ((), "?x=" + "y" * 20_000, 414),
+            (("Content-Length: 5",), "", 400),
+            (("Transfer-Encoding: chunked",), "", 400),
+        ],
+        ids=["long header", "many headers", "long query", "body", "chunked body"],
+    )
+    def test_handshakes_that_the_library_does_not_take(
+        self, server: Server, topic: str, lines: tuple[str, ...], query: str, status: int
+    ) -> None:
+        """They were neither answered nor ever closed: each cost the server a descriptor."""
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws{query}", *lines))
+            answer = raw.answer()
+            assert (answer.status, answer.body) == (status, b"")
+            assert raw.is_closed()
+
+    def test_only_a_get_becomes_a_websocket(self, server: Server, topic: str) -> None:
+        """Any other request that offers it is what it would be without."""
+        with server.connect() as raw:
+            lines = upgrade(f"/{topic}", "Content-Length: 2").removeprefix(b"GET")
+            raw.send(b"POST" + lines + b"hi")
+            assert raw.answer().json()["message"] == "hi"
+            raw.send(request(method="GET", path=f"/{topic}/json?poll=1"))  # the connection is still one of HTTP
+            assert raw.answer().json()["message"] == "hi"
+
+    def test_a_whole_url_opens_a_websocket_too(self, server: Server, topic: str) -> None:
+        with server.connect() as raw:
+            raw.send(upgrade(f"http://x/{topic}/ws?poll=1"))
+            assert raw.head()[0] == 101
+
+    @pytest.mark.parametrize(
         "data",
         [b"\x81\x02hi", b"\x8f\x80\0\0\0\0", b"\x81\xff" + b"\xff" * 8 + b"\0" * 4, b"\xc1\x80\0\0\0\0", b"\0" * 100],
         ids=["unmasked", "unknown opcode", "enormous", "reserved bit", "zeros"],
@@ -388,6 +425,60 @@ class TestMalformed:
             raw.send(data)
             assert raw.is_closed()
         eventually(lambda: len(server.application.streams) == 0, "the stream ends")
+
+
+def test_addresses_in_a_message_are_never_asked(server: Server, topic: str) -> None:
+    """Whatever a publisher names, it is the subscribers' devices that go there."""
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        url = f"http://127.0.0.1:{inside.getsockname()[1]}/latest/meta-data"
+        names = ("Attach", "Icon", "Click")
+        actions = f"view, a, {url}; http, b, {url}"
+        sent = server.publish(topic, "x", headers={**dict.fromkeys(names, url), "Actions": actions})
+        assert sent["attachment"] == {"name": "meta-data", "url": url}
+        document = {"topic": topic, **{name.lower(): url for name in names}}
+        assert server.post("/", json.dumps(document)).status_code == 200
+        for form in ("json", "sse", "raw"):
+            assert server.get(f"/{topic}/{form}?poll=1").status_code == 200
+        inside.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+
+
+class TestFloodsOfFrames:
+    """What a client sends on a WebSocket costs the server no memory, however much it is."""
+
+    def test_pings_whose_pongs_are_not_read(self, server: Server, topic: str) -> None:
+        ping = b"\x89\xbc\0\0\0\0" + b"x" * 60
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel holds what this is about
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", server.port))
+        with Raw(sock) as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            raw.send(ping * (MIB // len(ping)))
+            before = memory()
+            for _ in range(12):
+                raw.send(ping * (MIB // len(ping)))
+            assert memory() - before < 5 * MIB
+        assert server.publish(topic, "x")["message"] == "x"
+
+    def test_pieces_of_a_message_that_never_ends(self, server: Server, topic: str) -> None:
+        """Empty ones, so that the size of the message stays what it is."""
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            raw.send(b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 100)
+            assert raw.is_closed(within=12)  # sooner than for want of a pong
+        eventually(lambda: len(server.application.streams) == 0, "the stream ends")
+
+    def test_a_client_may_ping_and_send_pongs_nobody_asked_for(self, server: Server, topic: str) -> None:
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            assert frame(raw)[0] == 1
+            raw.send(b"\x8a\x82\0\0\0\0hi" * 50 + b"\x89\x82\0\0\0\0yo")
+            assert frame(raw) == (10, b"yo")
 
 
 class TestSlowClients:

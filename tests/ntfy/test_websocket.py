@@ -1,17 +1,22 @@
 """WebSocket subscriptions: section 5.5."""
 
 import base64
+import contextlib
 import json
 import os
+import socket
+import stat
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, refused
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, refused, unique
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection
 
+from gbe.http.config import HttpConfig
 from gbe.notify.config import NotifyConfig
 
 
@@ -168,6 +173,51 @@ def test_the_server_pings(server: Server, topic: str) -> None:
         raw.send(bytes([0x8A, 0x80 | len(payload), 0, 0, 0, 0]) + payload)  # a pong, masked with zeros
         sent = server.publish(topic, "x")
         assert json.loads(frame(raw)[1])["id"] == sent["id"]
+
+
+def test_a_stream_outlives_the_time_that_its_handshake_had(memory_start: StartServer, topic: str) -> None:
+    """The deadline of a request's headers ends with them; it once ended every stream."""
+    server = memory_start(http=HttpConfig(header_timeout=1.0), notify=NotifyConfig(keepalive_interval=KEEPALIVE))
+    with server.connect() as raw:
+        raw.send(upgrade(f"/{topic}/ws"))
+        assert raw.head()[0] == 101
+        assert [frame(raw)[0] for _ in range(2)] == [1, 9]  # the ping comes seconds after the deadline
+        sent = server.publish(topic, "x")
+        assert json.loads(frame(raw)[1])["id"] == sent["id"]
+
+
+def test_a_client_that_answers_no_ping_is_dropped(memory_start: StartServer, caplog: pytest.LogCaptureFixture) -> None:
+    """One that reads what it is sent, and one that does not even do that; who answers stays."""
+    topic = unique("t")
+    server = memory_start(
+        http=HttpConfig(pong_timeout=1.0, dead_peer_timeout=600.0), notify=NotifyConfig(keepalive_interval=KEEPALIVE)
+    )
+    with server.connect() as reading, server.connect() as deaf, server.websocket(topic) as lively:
+        receive(lively)
+        for silent in (reading, deaf):
+            silent.send(upgrade(f"/{topic}/ws"))
+        assert reading.head()[0] == 101
+        addresses = [silent.socket.getsockname() for silent in (reading, deaf)]
+        eventually(lambda: set(addresses) <= _peers(), "the server has both")
+        assert reading.is_closed()
+        eventually(lambda: not _peers().intersection(addresses), "their descriptors are gone")
+        assert lively.socket.getsockname() in _peers()
+        sent = server.publish(topic, "x")
+        assert receive(lively)["id"] == sent["id"]
+    told = [record for record in caplog.records if "has not answered a ping within 1 s" in record.getMessage()]
+    assert [record.__dict__["client"] for record in told] == ["127.0.0.1"] * 2
+    assert not any(topic in str(record.__dict__) for record in told)
+
+
+def _peers() -> set[Any]:
+    """Who is at the other end of the connections of this process."""
+    found = set()
+    for entry in Path("/dev/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
+                with socket.socket(fileno=os.dup(int(entry.name))) as copy:
+                    found.add(copy.getpeername())
+    return found
 
 
 def test_a_client_that_closes_is_answered(server: Server, topic: str) -> None:

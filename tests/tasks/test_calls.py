@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import sys
 from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from tests.deployments import QUICK, Deployment
 
 from gbe import App
 from gbe.errors import TaskFailedError
-from gbe.outbound import is_public
+from gbe.outbound import is_public, resolve
 from gbe.tasks.calls import CommandCall
 from gbe.tasks.config import WorkerConfig
 from gbe.tasks.context import TaskContext
@@ -71,6 +72,9 @@ async def test_a_command_that_fails_or_hangs(deployment: Deployment) -> None:
                 await task.result(timeout=30)
 
 
+BOMB = gzip.compress(bytes(10 * 1024 * 1024))
+
+
 @contextlib.asynccontextmanager
 async def web(answers: list[bytes]) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A server that gives these answers, one after the other, and remembers the requests."""
@@ -96,18 +100,20 @@ async def test_an_address_gets_the_parameters(deployment: Deployment) -> None:
         b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"ok":tru}'.replace(b"tru}", b"1}  "),
         b"HTTP/1.1 422 No\r\nContent-Length: 4\r\n\r\nnope",
         b"HTTP/1.1 302 Away\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(BOMB), BOMB),
     ]
     async with web(answers) as (url, requests):
         app = await configured(deployment, hook={"http": url, "backoff": "none"})
         async with deployment.working(app, LOCAL):
             task = await app.submit("hook", order=17)
             assert await task.result(timeout=30) == {"ok": 1}
-            for words in ("422: nope", "answered with 302"):
+            for words in ("422: nope", "answered with 302", "an encoding that was not asked for"):
                 with pytest.raises(TaskFailedError, match=words):
                     await (await app.submit("hook", order=18)).result(timeout=30)
     assert requests[0].endswith(b'{"order":17}')
     assert task.id.encode() in requests[0]
-    assert len(requests) == 4
+    assert b"accept-encoding: identity" in requests[0].lower()
+    assert len(requests) == 5
 
 
 async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
@@ -118,6 +124,20 @@ async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
             with pytest.raises(TaskFailedError, match="internal address"):
                 await (await app.submit("hook")).result(timeout=30)
     assert requests == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "[::1]", "localhost", "::1"])
+async def test_no_way_to_write_this_machine_leads_to_it(host: str) -> None:
+    """What the resolver reads as an address of this machine is refused; the rest is no address."""
+    with pytest.raises(OSError):  # noqa: PT011 - "internal", or unknown to this resolver
+        await resolve(host, 443)
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".example", "a..example", ".example"])
+async def test_what_can_be_no_name_is_unknown(host: str) -> None:
+    """An ``OSError`` as of any other name that nobody knows."""
+    with pytest.raises(OSError, match="is no name of a host"):
+        await resolve(host, 443)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +156,17 @@ async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
         ("fe80::1%eth0", False),
         ("fd00::1", False),
         ("2002:7f00:1::", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b::10.0.0.1", False),  # by a gateway to IPv4
+        ("64:ff9b::5db8:d822", True),
+        ("64:ff9b:1::10.0.0.1", False),
+        ("fec0::1", False),
+        ("192.0.0.192", False),  # metadata of a cloud
+        ("100.100.100.200", False),  # of another one
+        ("fd00:ec2::254", False),
+        ("2130706433", False),  # not an address, whatever some programs make of it
+        ("0177.0.0.1", False),
         ("nonsense", False),
     ],
 )

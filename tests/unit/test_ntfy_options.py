@@ -139,6 +139,61 @@ def test_each_option_sets_a_key_or_is_said_to_have_no_effect(tmp_path: Path, nam
         assert settings.values[key] != default or name in ("message-delay-limit", "attachment-cache-dir")
 
 
+WITH_MAIL = {"smtp-sender-addr": "mail.example.com:25", "smtp-sender-from": "ntfy@example.com"}
+WITH_USERS = {"auth-file": "/var/lib/ntfy/user.db"}
+URL = "https://push.example.com"
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"attachment-cache-dir": "/var/cache/ntfy/attachments"}, ["notify.attachments", "notify.base_url"]),
+        (WITH_MAIL, ["notify.smtp_sender_addr", "notify.base_url"]),
+        ({"base-url": "push.example.com"}, ["notify.base_url", "http:// or https://"]),
+        ({"base-url": "ftp://push.example.com"}, ["notify.base_url", "http:// or https://"]),
+        ({"base-url": f"{URL}/ntfy"}, ["notify.base_url", "without a path"]),
+        ({"cache-duration": "30s"}, ["notify.cache_duration", "notify.manager_interval"]),
+        ({"cache-duration": "1m", "manager-interval": "2m"}, ["notify.cache_duration", "notify.manager_interval"]),
+        ({"upstream-base-url": "https://ntfy.sh"}, ["notify.upstream_base_url", "base_url, which is needed"]),
+        ({"base-url": URL, "upstream-base-url": URL}, ["notify.upstream_base_url", "another server"]),
+        ({"base-url": URL, "upstream-base-url": "https://ntfy.sh/"}, ["notify.upstream_base_url", "without a path"]),
+        ({"enable-login": True}, ["notify.enable_login", "notify.auth"]),
+        ({"enable-signup": True, "enable-login": True}, ["notify.enable_login", "notify.auth"]),
+        ({"enable-reservations": True}, ["notify.enable_reservations", "notify.auth"]),
+        ({**WITH_USERS, "enable-signup": True}, ["notify.enable_signup", "notify.enable_login"]),
+        ({**WITH_USERS, "require-login": True}, ["notify.require_login", "notify.enable_login"]),
+        ({"keepalive-interval": "4s"}, ["notify.keepalive_interval", "at least 5 seconds"]),
+        ({"manager-interval": "4s"}, ["notify.manager_interval", "at least 5 seconds"]),
+        ({"message-size-limit": "6M"}, ["notify.message_size_limit", "1 to 5.24288e+06 bytes"]),
+        ({"auth-default-access": "open"}, ["notify.auth_default_access", "deny-all"]),
+        ({"web-push-public-key": "x"}, ["notify.web_push_public_key", "web_push_private_key"]),
+        ({"smtp-server-listen": ":25"}, ["notify.smtp_server_domain"]),
+    ],
+)
+@pytest.mark.parametrize("by_variables", [False, True])
+def test_what_ntfy_refuses_at_its_start_is_refused_here_with_what_to_do(
+    tmp_path: Path, document: dict[str, object], said: list[str], by_variables: bool
+) -> None:
+    """Section 9: combinations that cannot work are no surprise of the first request."""
+    file = tmp_path / "server.yml"
+    file.write_text("" if by_variables else yaml.safe_dump(document))
+    options = ((option_named(name), value) for name, value in document.items() if by_variables)
+    environment = {option.variable: str(value) for option, value in options if option is not None}
+    with pytest.raises(ConfigError) as refusal:
+        load(file, environment=environment)
+    assert all(words in str(refusal.value) for words in said), refusal.value
+
+
+def test_without_a_word_on_attachments_a_server_needs_no_base_url(tmp_path: Path) -> None:
+    file = tmp_path / "server.yml"
+    file.write_text("attachment-cache-dir: ''\n")
+    assert not load(file, environment={}).notify.takes_files
+    file.write_text(f"base-url: {URL}\n")
+    assert load(file, environment={}).notify.takes_files
+    file.write_text(f"base-url: {URL}\nattachment-cache-dir: ''\n")
+    assert not load(file, environment={}).notify.takes_files
+
+
 def test_a_server_yml_as_it_is_makes_users_entries_and_limits(tmp_path: Path) -> None:
     file = tmp_path / "server.yml"
     file.write_text(

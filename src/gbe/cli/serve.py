@@ -1,6 +1,7 @@
 """``gbe serve``: the engine, the transport and the HTTP server, started in this order and stopped in reverse."""
 
 import asyncio
+import dataclasses
 import functools
 import logging
 import signal
@@ -13,6 +14,7 @@ from typing import Final
 
 import gbe
 from gbe import logs, metrics
+from gbe.cli.hosts import networks_of
 from gbe.cli.presence import announced
 from gbe.cli.reload import follow_file
 from gbe.cli.roles import start_roles
@@ -39,11 +41,11 @@ from gbe.http.mail import mail_server
 from gbe.http.server import listen, serve
 from gbe.http.services import now_ms
 from gbe.http.workers import WorkerPool, stop_with_parent
+from gbe.notify.config import NotifyConfig
 from gbe.notify.email.config import parse_address
 from gbe.notify.ledger import Ledger, LocalLedger, SharedLedger
 from gbe.notify.shared_limits import SharedLimits
 from gbe.notify.upstream import Upstream
-from gbe.notify.visitors import Network, names_among, parse_networks
 from gbe.notify.webpush.live import LivePusher
 from gbe.notify.webpush.pusher import Pusher
 from gbe.tasks.client import TaskClient
@@ -193,8 +195,10 @@ async def _serve_http(
             transport,
             namespace=settings.namespace,
             http=settings.http,
-            notify=settings.notify,
-            exempt=await _exempt_networks(settings),
+            notify=await _with_known_proxies(settings.notify),
+            exempt=await networks_of(
+                settings.notify.visitor_request_limit_exempt_hosts, "notify.visitor_request_limit_exempt_hosts"
+            ),
             ledger=ledger,
             files=files,
             state=shared,
@@ -251,17 +255,10 @@ def _close_all(sockets: list[socket.socket]) -> None:
         sock.close()
 
 
-async def _exempt_networks(settings: Settings) -> tuple[Network, ...]:
-    hosts = settings.notify.visitor_request_limit_exempt_hosts
-    addresses: list[str] = []
-    for name in names_among(hosts):
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(name, None)
-        except OSError as exc:
-            logger.warning("exempt host %s is not known: %s", name, exc)
-            continue
-        addresses.extend(str(info[4][0]) for info in infos)
-    return (*parse_networks(hosts), *parse_networks(addresses))
+async def _with_known_proxies(notify: NotifyConfig) -> NotifyConfig:
+    """Names of trusted proxies as addresses, which are what a forwarded header holds."""
+    trusted = await networks_of(notify.proxy_trusted_hosts, "notify.proxy_trusted_hosts")
+    return dataclasses.replace(notify, proxy_trusted_hosts=tuple(map(str, trusted)))
 
 
 def _say_hello(settings: Settings, port: int, seconds: float) -> None:

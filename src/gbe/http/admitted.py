@@ -1,14 +1,19 @@
-"""Streams and those who were let in: when rights change, whoever may no longer read is shown out."""
+"""Streams and those who were let in: when rights change or tokens expire, whoever may no longer read is shown out."""
 
+import asyncio
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gbe.http.streams import Stream
 from gbe.notify.access.access import Access
 from gbe.notify.access.callers import Caller
 from gbe.notify.access.names import EVERYONE
 from gbe.notify.errors import Refusal
+
+_LONGEST_WAIT: Final = 600.0
+"""Seconds after which an expiry is looked at anew: the clock of the wall may have been set meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +37,12 @@ class Admitted:
     def __init__(self, access: Access | None) -> None:
         self._access = access
         self._by_name: dict[str | None, set[_Admission]] = {}
+        self._expiring: dict[_Admission, asyncio.TimerHandle] = {}
         if access is not None:
             access.directory.on_change.append(self._look_again)
 
     def run(self, caller: Caller, topics: tuple[str, ...], stream: Stream) -> Coroutine[Any, Any, None]:
-        """Serve a stream for as long as its caller may read; a change in between counts too."""
+        """Serve a stream for as long as its caller may read; a change or an expiry in between counts too."""
         if self._access is None:
             return stream.run()
         return self._watched(_Admission(caller, topics, stream))
@@ -47,8 +53,10 @@ class Admitted:
         try:
             if not admission.is_good():  # changed since it was asked
                 raise Refusal.FORBIDDEN.error()
+            self._await_expiry(admission)
             await admission.stream.run()
         finally:
+            self._forget_expiry(admission)
             streams.discard(admission)
             if not streams:
                 self._by_name.pop(admission.caller.name, None)
@@ -57,5 +65,23 @@ class Admitted:
         names = list(self._by_name) if EVERYONE in changed else changed
         for name in names:
             for admission in list(self._by_name.get(name, ())):
-                if not admission.is_good():
-                    admission.stream.end()
+                self._look_at(admission)
+
+    def _look_at(self, admission: _Admission) -> None:
+        if admission.is_good():
+            self._await_expiry(admission)
+        else:
+            self._forget_expiry(admission)
+            admission.stream.end()
+
+    def _await_expiry(self, admission: _Admission) -> None:
+        """Look again when the token expires; those that never do, as nearly all, have no timer."""
+        self._forget_expiry(admission)
+        if expires := admission.caller.expires:
+            wait = min(max(0.0, expires - time.time()), _LONGEST_WAIT)
+            self._expiring[admission] = asyncio.get_running_loop().call_later(wait, self._look_at, admission)
+
+    def _forget_expiry(self, admission: _Admission) -> None:
+        timer = self._expiring.pop(admission, None)
+        if timer is not None:
+            timer.cancel()

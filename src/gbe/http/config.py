@@ -28,6 +28,9 @@ class HttpConfig:
     dead_peer_timeout: float = 60.0
     """How long sent bytes may stay unacknowledged before the connection counts as dead."""
 
+    pong_timeout: float = 15.0
+    """How long the client of a WebSocket may take to answer a ping before it is disconnected."""
+
     shutdown_timeout: float = 10.0
     """How long requests under way may take to finish when the server stops."""
 
@@ -57,6 +60,7 @@ class HttpConfig:
             "body_timeout",
             "keep_alive_timeout",
             "dead_peer_timeout",
+            "pong_timeout",
             "shutdown_timeout",
             "publish_timeout",
             "slow_reader_timeout",

@@ -5,6 +5,7 @@ Both are outlets too (``gbe.http.outlet``): a stream's frames go straight to the
 
 import asyncio
 import contextlib
+import logging
 import socket
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -13,10 +14,13 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from gbe.http.asgi import ClientGoneError
 from gbe.http.config import HttpConfig
 from gbe.http.outlet import OUTLET
+
+logger = logging.getLogger(__name__)
 
 CLOSE_WITHOUT_FRAME: Final = 1006
 """The code of a ``websocket.close`` that ends the connection without a close frame."""
@@ -36,11 +40,19 @@ _TIMEOUT: Final = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_TIMEOUT_BODY), _TIMEOUT_BODY)
 )
+_REFUSED_UPGRADE: Final = b"\r\naccess-control-allow-origin: *\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _MOST_DISCARDED: Final = 1024 * 1024
 """Bytes of a body that are read and dropped after its request was answered, so that the client sees the answer."""
 
 _ENOUGH: Final = 64 * 1024
 """Bytes of a body that must come within ``http.body_timeout`` if it is not complete by then."""
+
+
+_MOST_PIECES: Final = 64
+"""Of a message from a client, which has nothing to say (section 5.5)."""
+
+_GOODBYE_TIMEOUT: Final = 2.0
+"""Seconds that a client which has answered no ping may take to read that it is disconnected."""
 
 
 class _Phase(Enum):
@@ -159,6 +171,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if size > self.limits.max_header_bytes:
             self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
             raise _RefusedError
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
+            self.send_400_response("")
+            raise _RefusedError
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.headers = []  # trailers would be added to the headers
@@ -176,6 +192,17 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self._phase is not _Phase.OFFER:
             super().on_message_complete()
             self._phase = _Phase.IDLE
+
+    def _should_upgrade(self) -> bool:
+        """Only a GET becomes a WebSocket; with any other method the offer is ignored (RFC 6455, section 4.1)."""
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop_timer()  # the connection is another protocol's from now on
+        if not self.url.startswith(b"/"):  # a whole URL, as to a proxy
+            parts = httptools.parse_url(self.url)
+            self.url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+        super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -240,7 +267,17 @@ class _RefusedError(Exception):
 
 
 class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket that can close without a frame, as ntfy does after a poll."""
+    """WebSocket that can close without a frame, as ntfy does after a poll, and lets go of clients that are gone."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            # a head that the library does not take (too many headers, a long line, a body) makes no request, which
+            # uvicorn would neither answer nor ever close
+            said = b"".join(self.conn.data_to_send()).partition(b"\r\n")[0] or b"HTTP/1.1 400 Bad Request"
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(said + _REFUSED_UPGRADE)
+            self.transport.close()
 
     async def send(self, message: Any) -> None:
         if (
@@ -265,9 +302,35 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
         if scope is not None:
             scope.pop(OUTLET, None)  # a cycle, as above
 
+    def handle_ping(self) -> None:
+        """A client that does not read its pongs gets no more of them; they would pile up here."""
+        if self.is_stalled:
+            self.conn.data_to_send()
+        else:
+            super().handle_ping()
+
+    def handle_cont(self, event: Frame) -> None:
+        """The size of a message is bounded, but not the number of its pieces, which may be empty."""
+        if len(self.frames) >= _MOST_PIECES:
+            self.abort()
+        else:
+            super().handle_cont(event)
+
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope)[OUTLET] = self
         await super().run_asgi()
+
+    def keepalive_timeout(self) -> None:
+        if not self.close_sent and not self.transport.is_closing():
+            # by its address: a path has topics in it, which are secrets
+            logger.warning(
+                "WebSocket closed: its client has not answered a ping within %g s",
+                self.ping_timeout,
+                extra={"client": self.client[0] if self.client else ""},
+            )
+            # a connection that closes waits until its client has read what is buffered, and this one may never
+            self.loop.call_later(_GOODBYE_TIMEOUT, self.transport.abort)
+        super().keepalive_timeout()
 
     # -- outlet
 

@@ -12,7 +12,6 @@ from gbe.errors import ConfigError
 from gbe.http.app import Application
 from gbe.http.protocol import protocols
 
-WEBSOCKET_PONG_TIMEOUT: Final = 15.0
 WEBSOCKET_FRAME_LIMIT: Final = 64
 """Bytes a client may send in one frame: it has nothing to say but pong and close (section 5.5)."""
 
@@ -55,7 +54,7 @@ async def serve(application: Application, sockets: Sequence[socket.socket], stop
             timeout_graceful_shutdown=max(1, round(settings.http.shutdown_timeout)),
             ws_max_size=WEBSOCKET_FRAME_LIMIT,
             ws_ping_interval=settings.notify.keepalive_interval,
-            ws_ping_timeout=WEBSOCKET_PONG_TIMEOUT,
+            ws_ping_timeout=settings.http.pong_timeout,
             ws_per_message_deflate=False,
         ),
         application,

@@ -116,8 +116,8 @@ class NotifyConfig:
     message_delay_minimum: float = 10.0
     """Seconds by which a delayed message must be delayed at least."""
 
-    attachments: bool = True
-    """Whether files are taken, into the object store; ``base_url`` must be known too, it leads to them."""
+    attachments: bool | None = None
+    """Whether files are taken, into the object store; ``None``: if ``base_url``, which leads to them, is known."""
 
     attachment_file_size_limit: int = 15 * 1024 * 1024
     """Bytes of one file."""
@@ -189,7 +189,7 @@ class NotifyConfig:
     """Topics that may be in use at the same time."""
 
     replay_limit: int = 0
-    """Bytes of one topic that a replay brings at most, the newest; 0 brings all, so that nobody has a gap."""
+    """Bytes of one topic, as stored, that a replay brings at most, the newest; 0 brings all: nobody has a gap."""
 
     web_root: str = "/"
     """Where the web pages begin: ``/`` or ``app``; ``home`` (``/app``) or another path; ``disable`` for none."""
@@ -236,6 +236,8 @@ class NotifyConfig:
         self._check_base_url("upstream_base_url")
         if self.upstream_base_url and (not self.base_url or self.upstream_base_url == self.base_url):
             raise _refused("upstream_base_url", self.upstream_base_url, "another server than base_url, which is needed")
+        if self.attachments and not self.base_url:
+            raise ConfigError("notify.attachments needs notify.base_url: files are downloaded from there; set it too")
         self._check_email()
         self._check_web_push()
         for topic in self.disallowed_topics:
@@ -252,7 +254,7 @@ class NotifyConfig:
     @property
     def takes_files(self) -> bool:
         """Whether bodies may become files."""
-        return self.attachments and bool(self.base_url)
+        return self.attachments is not False and bool(self.base_url)
 
     def _check_range(self, name: str, low: float, high: float | None, unit: str = "") -> None:
         value = getattr(self, name)

@@ -1,9 +1,19 @@
 """Section 10.3 over HTTP: what each caller may on each route, and which entry decides."""
 
-import pytest
-from tests.ntfy.access.accounts import ADMIN, TOKEN, Nodes, basic
-from tests.ntfy.server import eventually, refused, unique
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
 
+import pytest
+from tests.ntfy.access.accounts import ADMIN, TOKEN, Account, Nodes, basic, new_address
+from tests.ntfy.server import PATIENCE, Server, Stream, eventually, refused, unique
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from gbe.http.streams import GOING_AWAY
+
+FORMS = ("json", "sse", "raw")
 WRITES = [
     ("POST", "/{}"),
     ("PUT", "/{}"),
@@ -124,3 +134,71 @@ def test_streams_of_a_deleted_user_end(nodes: Nodes) -> None:
         assert nodes.admin("DELETE", "/v1/users", {"username": user.name}).status_code == 200
         assert [line for line in stream.lines if '"keepalive"' not in line] == []
     refused(nodes.other.get(f"/{topic}/auth", headers={"Authorization": user.header}), 40101)
+
+
+class TestATokenThatExpires:
+    """Ends the streams that it has opened, of every form, though nobody changes anything."""
+
+    def test_while_they_are_open(self, memory_nodes: Nodes) -> None:
+        user, topic = memory_nodes.new_user(), unique("open-")
+        token = _token(user, memory_nodes, 10)
+        with ExitStack() as stack:
+            streams = _opened(stack, memory_nodes.one, topic, token)
+            streams.read_to_the_end()
+            assert time.time() >= token["expires"]
+        refused(memory_nodes.one.get(f"/{topic}/json", headers=_bearer(token)), 40101)
+
+    def test_sooner_than_it_was_said_when_they_were_opened(self, nodes: Nodes) -> None:
+        """On all nodes; the stream of another token of the same user stays."""
+        user, topic = nodes.new_user(), unique("open-")
+        token, lasting = (_token(user, nodes, 3600) for _ in range(2))
+        with ExitStack() as stack:
+            streams = [_opened(stack, node, topic, token) for node in (nodes.one, nodes.other)]
+            stays = stack.enter_context(nodes.other.subscribe(topic, headers=_bearer(lasting))).opened()
+            soon = {"token": token["token"], "expires": int(time.time()) + 2}
+            assert user.request(nodes.one, "PATCH", "/v1/account/token", json=soon).status_code == 200
+            for each in streams:
+                each.read_to_the_end()
+            assert time.time() >= soon["expires"]
+            nodes.one.publish(topic, "still here", headers={"Authorization": f"Bearer {TOKEN}"})
+            assert stays.message()["message"] == "still here"
+
+
+@dataclass
+class _Open:
+    streams: list[Stream]
+    socket: ClientConnection
+
+    def read_to_the_end(self) -> None:
+        """There are signs of life until the server ends them, properly."""
+        for stream in self.streams:
+            assert not [line for line in stream.lines if '"message"' in line]
+        with pytest.raises(ConnectionClosed) as closed:
+            self.socket.recv(timeout=PATIENCE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == GOING_AWAY
+
+
+def _bearer(token: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token['token']}"}
+
+
+def _token(user: Account, nodes: Nodes, seconds: int) -> dict[str, Any]:
+    body = {"expires": int(time.time()) + seconds}
+    token: dict[str, Any] = user.request(nodes.one, "POST", "/v1/account/token", json=body).json()
+
+    def is_known() -> bool:  # each look that comes too early is a failed login, of which an address has 30
+        return nodes.other.get("/v1/account", headers={**_bearer(token), **new_address()}).status_code == 200
+
+    eventually(is_known, "the other node knows the token")
+    return token
+
+
+def _opened(stack: ExitStack, node: Server, topic: str, token: dict[str, Any]) -> _Open:
+    """A stream of each form; each has said that it is open."""
+    streams = [stack.enter_context(node.subscribe(topic, form, headers=_bearer(token))) for form in FORMS]
+    for stream in streams:
+        stream.line()
+    socket = stack.enter_context(node.websocket(topic, additional_headers=_bearer(token)))
+    socket.recv(timeout=PATIENCE)
+    return _Open(streams, socket)

@@ -1,5 +1,6 @@
 """Who makes a request, and what that one may."""
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +38,11 @@ class Caller:
     def is_still(self) -> bool:
         """Whether the credentials that the request came with are still good."""
         return True
+
+    @property
+    def expires(self) -> int:
+        """When they will no longer be, unix seconds, as far as one can say now; 0: never."""
+        return 0
 
 
 OPEN: Final = Caller()
@@ -92,13 +98,23 @@ class KnownCaller(Caller):
         return NOBODY if user is None else user.mailbox
 
     def is_still(self) -> bool:
-        """Whether the user is there, with the same password, or the token."""
+        """Whether the user is there, with the same password, or the token, which has not expired."""
         if self.name is None:
             return True
         user = self.user
         if user is None:
             return False
-        return self.proof.token in user.tokens if self.proof.token else self.proof.password == user.password
+        if not self.proof.token:
+            return self.proof.password == user.password
+        token = user.tokens.get(self.proof.token)
+        return token is not None and token.is_valid(time.time())
+
+    @property
+    def expires(self) -> int:
+        """Of the token; a password does not expire."""
+        user = self.user
+        token = None if user is None else user.tokens.get(self.proof.token)
+        return 0 if token is None else token.expires
 
     def _permission(self, topic: str) -> Permission:
         user = self.user

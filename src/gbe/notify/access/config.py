@@ -58,7 +58,9 @@ class AccessConfig:
             if getattr(self, name) and not self.is_on:
                 raise ConfigError(f"notify.{name} needs users: set notify.auth to true")
         if self.enable_signup and not self.enable_login:
-            raise ConfigError("notify.enable_signup needs notify.enable_login")
+            raise ConfigError("notify.enable_signup needs notify.enable_login: set it to true as well")
+        if self.require_login and not self.enable_login:
+            raise ConfigError("notify.require_login needs notify.enable_login: set it to true as well")
 
     @property
     def is_on(self) -> bool:
