@@ -15,7 +15,7 @@ import gbe
 from gbe import logs
 from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
-from gbe.archive.verify import Known, Verification
+from gbe.archive.verify import Known, Verification, looking_into
 from gbe.archive.verify import verify as verify_archive
 from gbe.cli import archive_table
 from gbe.cli.operator import Operator
@@ -85,19 +85,24 @@ def _document(point: Point) -> dict[str, object]:
 def show_verification(settings: Settings, *, offline: bool, json: bool) -> None:
     """Read all of the archive."""
 
-    async def check(known: dict[str, Known], progress: Progress | None = None) -> Verification:
+    async def offline_check() -> Verification:
         if archive_table.is_table(settings):
-            return await archive_table.verify(settings, known, progress)
+            return await archive_table.verify(settings, None)
         async with await _open_objects(settings) as objects:
-            return await verify_archive(objects, known)
+            return await verify_archive(objects, None)
 
     async def work(backend: Backend) -> None:
         progress = _progress(settings, backend)
-        known = {subject: Known.of(point) async for subject, point in progress.all()}
-        _print_verification(settings, await check(known, progress), json=json)
+        if archive_table.is_table(settings):
+            found = await archive_table.verify(settings, progress)
+        else:
+            known = {subject: Known.of(point) async for subject, point in progress.all()}
+            async with await _open_objects(settings) as objects:
+                found = await verify_archive(objects, known, looking_into(progress), settings.namespace)
+        _print_verification(settings, found, json=json)
 
     if offline:
-        _print_verification(settings, run(check({})), json=json)
+        _print_verification(settings, run(offline_check()), json=json)
     else:
         _with_backend(settings, work)
 
@@ -108,6 +113,8 @@ def _print_verification(settings: Settings, result: Verification, *, json: bool)
     else:
         for finding in result.findings:
             typer.echo(f"{finding.kind:<9} {finding.file}: {finding.what}")
+        for words in result.pruned:
+            typer.echo(f"pruned    {words}")
         for name in result.being_pruned:
             typer.echo(f"{name}: left by a prune that was interrupted; `gbe archive prune --yes` ends it")
         verdict = "all as it was written" if result.is_sound else f"{len(result.findings)} findings"

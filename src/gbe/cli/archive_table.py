@@ -1,7 +1,7 @@
 """What ``gbe archive`` does where the archive is a PostgreSQL database."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ import typer
 
 from gbe.archive.postgres.config import PostgresConfig, is_postgres_url
 from gbe.archive.progress import Progress
-from gbe.archive.verify import Known, Verification
+from gbe.archive.verify import Known, Verification, looking_into
 from gbe.config import Settings
 from gbe.errors import SinkRefusedError
 
@@ -22,13 +22,16 @@ def is_table(settings: Settings) -> bool:
     return settings.archive.url is not None and is_postgres_url(settings.archive.url)
 
 
-async def verify(settings: Settings, known: Mapping[str, Known], progress: Progress | None) -> Verification:
-    """Compare the table with its hash chain; without ``progress`` nobody says which days were pruned."""
+async def verify(settings: Settings, progress: Progress | None) -> Verification:
+    """Compare the table with its hash chain; without ``progress`` nobody says where it ends, or what was pruned."""
     async with _database(settings) as database:
         from gbe.archive.postgres.verify import verify_table
 
-        pruned = set() if progress is None else await progress.pruned_days()
-        return await verify_table(database, known, pruned)
+        if progress is None:
+            return await verify_table(database, None, set())
+        known = {subject: Known.of(point) async for subject, point in progress.all()}
+        pruned = await progress.pruned_days()
+        return await verify_table(database, known, pruned, looking_into(progress), settings.namespace)
 
 
 async def prune(settings: Settings, progress: Progress, before_ms: int, *, yes: bool) -> None:
