@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 from tests.postgres import PostgresProcess
+from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
 from tests.tasks.conftest import Deployment
 
 from gbe.archive import files
@@ -36,9 +37,18 @@ def postgres() -> Iterator[PostgresProcess]:
         yield process
 
 
-@pytest.fixture(params=[*files.FORMATS, "postgres"])
+@pytest.fixture(params=[*files.FORMATS, "s3", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveConfig:
     """An archive of each kind."""
+    if request.param == "s3":
+        s3: S3Process = request.getfixturevalue("s3")
+        return ArchiveConfig(
+            url=f"s3://{BUCKET}/{new_ulid()}",
+            endpoint=s3.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+            format=files.PARQUET,
+        )
     if request.param != "postgres":
         return ArchiveConfig(url=str(tmp_path / "archive"), format=request.param)
     server: PostgresProcess = request.getfixturevalue("postgres")
