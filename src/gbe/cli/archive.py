@@ -13,11 +13,13 @@ from rich.table import Table
 
 import gbe
 from gbe import logs
+from gbe.archive.manifest import Mark
 from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
 from gbe.archive.verify import Known, Verification, looking_into
 from gbe.archive.verify import verify as verify_archive
 from gbe.cli import archive_table
+from gbe.cli.archive_table import Removed
 from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
 from gbe.cli.presence import announced
@@ -78,6 +80,7 @@ def _document(point: Point) -> dict[str, object]:
         "position": None if point.position is None else str(point.position),
         "messages": point.messages,
         "payload_bytes": point.payload_bytes,
+        "head": Mark.parse(point.mark).head,
         "under_way": 0 if point.borders is None else point.borders.messages,
     }
 
@@ -125,26 +128,37 @@ def _print_verification(settings: Settings, result: Verification, *, json: bool)
 
 
 def prune(settings: Settings, *, yes: bool) -> None:
-    """Say what is too old, or remove it."""
+    """Say what is too old, or remove it; a removal is an audit event, also one that fails half-way."""
 
     async def work(backend: Backend) -> None:
         progress = _progress(settings, backend)
         before = time.time_ns() // 1_000_000 - round(settings.archive.retention * 1000)
-        if archive_table.is_table(settings):
-            await archive_table.prune(settings, progress, before, yes=yes)
-            return
-        total = size = 0
-        async with await _open_objects(settings) as objects:
-            async for old in find_old(objects, progress, before):
-                found = old.manifest
-                typer.echo(f"{found.day} {found.subject}: {len(found.entries)} files, {found.messages} messages")
-                total, size = total + len(found.entries), size + old.size
-                if yes:
-                    await remove(objects, progress, old)
-        done = "removed" if yes else "would be removed; do it with --yes"
-        typer.echo(f"{total} files, {size} bytes {done}")
+        removed = Removed()
+        try:
+            if archive_table.is_table(settings):
+                await archive_table.prune(settings, progress, before, removed, yes=yes)
+            else:
+                await _prune_files(settings, progress, before, removed, yes=yes)
+        finally:
+            if removed.messages:
+                operator = Operator(backend.transport, settings.namespace)
+                await operator.did("prune", f"archive/{settings.archive.group}", after=removed.document())
 
     _with_backend(settings, work)
+
+
+async def _prune_files(settings: Settings, progress: Progress, before_ms: int, removed: Removed, *, yes: bool) -> None:
+    total = size = 0
+    async with await _open_objects(settings) as objects:
+        async for old in find_old(objects, progress, before_ms):
+            found = old.manifest
+            typer.echo(f"{found.day} {found.subject}: {len(found.entries)} files, {found.messages} messages")
+            total, size = total + len(found.entries), size + old.size
+            if yes:
+                await remove(objects, progress, old)
+                removed.add(found.day, found.messages)
+    done = "removed" if yes else "would be removed; do it with --yes"
+    typer.echo(f"{total} files, {size} bytes {done}")
 
 
 def release(settings: Settings, *, yes: bool) -> None:

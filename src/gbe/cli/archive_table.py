@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -34,7 +35,24 @@ async def verify(settings: Settings, progress: Progress | None) -> Verification:
         return await verify_table(database, known, pruned, looking_into(progress), settings.namespace)
 
 
-async def prune(settings: Settings, progress: Progress, before_ms: int, *, yes: bool) -> None:
+@dataclass(slots=True)
+class Removed:
+    """What a prune has removed."""
+
+    messages: int = 0
+    newest_day: str = ""
+
+    def add(self, day: str, messages: int) -> None:
+        """Count a day, or a part of one."""
+        self.messages += messages
+        self.newest_day = max(self.newest_day, day)
+
+    def document(self) -> dict[str, object]:
+        """For an audit event."""
+        return {"messages": self.messages, "newest_day": self.newest_day}
+
+
+async def prune(settings: Settings, progress: Progress, before_ms: int, removed: Removed, *, yes: bool) -> None:
     """Say which days are too old, or remove them."""
     async with _database(settings) as database:
         from gbe.archive.postgres.prune import drop_day, find_old_days
@@ -45,6 +63,7 @@ async def prune(settings: Settings, progress: Progress, before_ms: int, *, yes: 
             if yes:
                 await progress.add_pruned_day(old.day, time.time_ns() // 1_000_000)  # first: a crash is no tampering
                 await drop_day(database, old.day)
+                removed.add(old.day, old.messages)
     typer.echo(f"{len(found)} days {'removed' if yes else 'would be removed; do it with --yes'}")
 
 
