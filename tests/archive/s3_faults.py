@@ -1,4 +1,4 @@
-"""An S3 server behind which trouble is made: answers of 403, 500 and 503, uploads that are cut, answers that come late."""
+"""An S3 server behind which trouble is made: 403, 500 and 503, uploads that are cut, answers that come late."""
 
 import asyncio
 import contextlib
