@@ -137,7 +137,7 @@ async def verify(
         if about.head and subject not in seen:
             newest = f"; the newest was of {about.day}" if about.day else ""
             result.add(subject, "manifest", f"all manifests of this subject are gone{newest}")
-        if about.pruned:
+        if about.pruned_day:
             result.pruned.append(f"{subject}: {about.pruned_messages} messages up to {about.pruned_day}")
     return result
 
