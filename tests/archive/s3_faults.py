@@ -1,10 +1,10 @@
-"""An S3 server behind which trouble is made: answers of 500 and 503, uploads that are cut, answers that come late."""
+"""An S3 server behind which trouble is made: 403, 500 and 503, uploads that are cut, answers that come late."""
 
 import asyncio
 import contextlib
 from typing import Literal, Self
 
-Mode = Literal["well", "500", "503", "cut", "late", "gone"]
+Mode = Literal["well", "403", "500", "503", "cut", "late", "gone"]
 
 _CHUNK = 64 * 1024
 _HALF = 700
@@ -57,7 +57,7 @@ class FaultyS3:
         mode = self._mode
         if mode == "gone":
             return
-        if mode in ("500", "503"):
+        if mode in ("403", "500", "503"):
             await reader.read(_CHUNK)
             writer.write(f"HTTP/1.1 {mode} Trouble\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()

@@ -8,12 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.archive.messages import DAY_MS, batch
 from tests.serving import serving as serving_in
 from tests.waiting import eventually
 
+from gbe.archive.batch import Batch
+from gbe.archive.object_sink import ObjectSink
+from gbe.archive.progress import Progress
 from gbe.config import load
-from gbe.connect import open_transport
+from gbe.connect import Connections, open_transport
 from gbe.errors import GbeError
+from gbe.objects.config import ObjectsConfig
+from gbe.objects.store import ObjectStore
 from gbe.transport.base import Transport
 
 ENVIRONMENT = {
@@ -93,3 +99,39 @@ async def test_events_are_archived_shown_verified_and_pruned(serving: Path) -> N
         assert tampered.returncode == 1
         assert f"missing   archive/{deleted.relative_to(folder)}" in tampered.stdout
         assert f"changed   archive/{edited.relative_to(folder)}" in tampered.stdout
+
+
+async def test_what_was_pruned_is_an_audit_event_and_verify_says_it(serving: Path) -> None:
+    """Whole days at the old end, once: the rest is sound, and an auditor sees who removed what."""
+    settings = load(None, environment={}, flags={"data_dir": serving / "gbe-data"})
+    archive = serving / "gbe-data" / "archive"
+    async with await attached(serving), Connections(settings) as connections:
+        progress = Progress(connections.backend.state, "gbe", "archiver")
+        async with await ObjectStore.open(ObjectsConfig(url=str(archive))) as objects:
+            sink = ObjectSink(objects)
+            for number in range(3):
+                some = batch(2 * number, 2, timestamp=DAY_MS * (20_000 + number))
+                some = Batch("gbe.events.audit.old", some.day, some.messages)
+                point = await progress.load(some.subject)
+                intended = await progress.intend(some.subject, point, some)
+                assert intended is not None
+                assert await progress.confirm(some.subject, intended, some, await sink.write(some, point.mark), 0)
+        for manifest in (archive / "manifest").rglob("*.json"):
+            os.utime(manifest, (1_728_000_000, 1_728_000_000))
+        looked = gbe(serving, "archive", "prune").stdout
+        assert looked.splitlines()[0] == "2024-10-04 gbe.events.audit.old: 1 files, 2 messages"
+        assert "2 files" in looked
+        assert "would be removed" in looked
+        assert "removed" in gbe(serving, "archive", "prune", "--yes").stdout
+        found = gbe(serving, "archive", "verify")
+        assert found.returncode == 0, found.stdout
+        assert "pruned    gbe.events.audit.old: 4 messages up to 2024-10-05" in found.stdout
+
+        async def told() -> bool:
+            changes = await connections.backend.transport.read("gbe.events.audit.change")
+            found = [json.loads(one.envelope.payload) for one in changes]
+            return [(one["target"], one["after"]) for one in found if one["action"] == "prune"] == [
+                ("archive/archiver", {"messages": 4, "newest_day": "2024-10-05"})
+            ]
+
+        await eventually(told, "an audit event says it")

@@ -74,7 +74,7 @@ async def test_a_prune_that_crashed_is_no_tampering_and_is_ended_by_the_next(
     await fill(objects, progress, [20_000, 20_001, 20_002])
     old = await anext(find_old(objects, progress, in_a_year()))
     steps = (
-        lambda: progress.prune(SUBJECT, old.manifest.head),
+        lambda: progress.prune(SUBJECT, old.manifest.head, old.manifest.day, old.manifest.messages),
         lambda: objects.delete(old.manifest.entries[0].file),
     )
     for step in steps:

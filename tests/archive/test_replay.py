@@ -9,6 +9,7 @@ from msgspec.structs import replace as changed
 from tests.archive.messages import DAY_MS, SUBJECT, batch
 from tests.deployments import Deployment
 from tests.postgres import PostgresProcess
+from tests.s3 import ACCESS_KEY, BUCKET, SECRET_KEY, S3Process
 
 from gbe.archive import files
 from gbe.archive.batch import Batch
@@ -28,9 +29,18 @@ FIRST = 20_000  # a day: 2024-10-04
 OTHER = "gbe.events.audit.access"
 
 
-@pytest.fixture(params=[*files.FORMATS, "postgres"])
+@pytest.fixture(params=[*files.FORMATS, "s3", "postgres"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> ArchiveConfig:
     """An archive of each kind."""
+    if request.param == "s3":
+        s3: S3Process = request.getfixturevalue("s3")
+        return ArchiveConfig(
+            url=f"s3://{BUCKET}/{new_ulid()}",
+            endpoint=s3.endpoint,
+            access_key_id=ACCESS_KEY,
+            secret_access_key=SECRET_KEY,
+            format=files.PARQUET,
+        )
     if request.param != "postgres":
         return ArchiveConfig(url=str(tmp_path / "archive"), format=request.param)
     server: PostgresProcess = request.getfixturevalue("postgres")

@@ -82,7 +82,7 @@ class Archiver:
             holder=self.name,
         )
         self._progress = Progress(state, namespace, self.config.group)
-        self._reports = Reports(transport, namespace, self.name, self.config, self._clock)
+        self._reports = Reports(transport, namespace, self.name, self._clock)
         self._begin()
 
     def _begin(self) -> None:
@@ -134,10 +134,13 @@ class Archiver:
         pause = self.config.retry_backoff
         while True:
             try:
-                return await self._open_sink()
+                sink = await self._open_sink()
             except (ArchiveError, ObjectError) as exc:
                 logger.warning("archive cannot be opened, trying again in %.0f s: %s", pause, exc)
                 await self._reports.alert("open", f"the archive cannot be opened: {exc}")
+            else:
+                self._reports.is_well("open")
+                return sink
             await asyncio.sleep(pause)
             pause = min(2 * pause, self.config.retry_backoff_max)
 
@@ -167,6 +170,7 @@ class Archiver:
             try:
                 async with self._transport.consume(pattern, self.config.group, options) as deliveries:
                     async for batch in deliveries.batches():
+                        self._reports.is_well(pattern)
                         for subject, those in groupby(batch, _subject_of):
                             await self._take(subject, those)
             except GbeError as exc:

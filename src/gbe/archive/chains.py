@@ -2,19 +2,23 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from gbe.archive import manifest
 from gbe.archive.layout import MANIFESTS, ManifestFile
-from gbe.archive.manifest import Manifest
+from gbe.archive.manifest import Entry, Manifest
 from gbe.errors import ArchiveError, ObjectNotFoundError
 from gbe.objects.store import ObjectStore
+
+_MOST_BEHIND: Final = 2  # one may be of a write that is under way; a second one is enough to know better
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """A manifest without what it lists: where it is, and between which hashes of its subject's chain it stands.
 
-    ``is_known``: whether the hash that was asked for is one of its own.
+    ``is_known``: whether the hash that was asked for is one of its own. ``behind``: the first of the entries behind
+    that one, or of all entries if it is not; ``count_behind``: how many those are.
     """
 
     file: ManifestFile
@@ -23,6 +27,8 @@ class Link:
     head: str
     modified_ms: int
     is_known: bool
+    behind: tuple[Entry, ...] = ()
+    count_behind: int = 0
 
     @property
     def day(self) -> str:
@@ -85,10 +91,16 @@ async def links_of(
             if isinstance(found, Damaged):
                 damaged.append(found)
             else:
-                head = head_of(found.subject)
-                is_known = any(entry.hash == head for entry in found.entries)
-                links.append(Link(file, found.subject, found.previous, found.head, modified_ms, is_known))
+                links.append(_link(file, found, modified_ms, head_of(found.subject)))
     return links, damaged
+
+
+def _link(file: ManifestFile, found: Manifest, modified_ms: int, head: str) -> Link:
+    place = next((number for number, entry in enumerate(found.entries, 1) if entry.hash == head), 0)
+    behind = found.entries[place:]
+    return Link(
+        file, found.subject, found.previous, found.head, modified_ms, place > 0, behind[:_MOST_BEHIND], len(behind)
+    )
 
 
 def runs(links: Sequence[Link], start: str | None) -> list[list[Link]]:

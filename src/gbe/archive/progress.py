@@ -25,6 +25,8 @@ class Borders(msgspec.Struct, frozen=True):
 
 
 PRUNED: Final = "pruned"
+_PRUNED_DAY: Final = "pruned_day"
+_PRUNED_MESSAGES: Final = "pruned_messages"
 _GENERATION: Final = "generation"
 
 
@@ -38,6 +40,7 @@ class Point:
         messages, payload_bytes: archived so far.
         borders: of the batch under way.
         pruned: the hash of the sink's chain before the first day that is kept.
+        pruned_day, pruned_messages: the last day that was removed from the chain, and how many messages in all.
         life: of the stream in which the position lies, as ``Transport.stream_life`` names it.
         generation: how often that stream was made anew.
     """
@@ -48,6 +51,8 @@ class Point:
     payload_bytes: int = 0
     borders: Borders | None = None
     pruned: str = ""
+    pruned_day: str = ""
+    pruned_messages: int = 0
     life: str = ""
     generation: int = 0
 
@@ -78,9 +83,17 @@ class Progress:
             if subject is not None:
                 yield subject.decode(), point_of(record.fields)
 
-    async def prune(self, subject: str, head: str) -> None:
-        """The chain of a subject begins behind this hash from now on."""
-        await self._state.set_fields(self._key(subject), {PRUNED: head.encode()})
+    async def prune(self, subject: str, head: str, day: str, messages: int) -> None:
+        """The chain of a subject begins behind this hash from now on; so many messages, of this day, are before it."""
+        point = await self.load(subject)
+        if point.pruned == head:
+            return  # said by a prune that was interrupted
+        fields = {
+            PRUNED: head.encode(),
+            _PRUNED_DAY: max(day, point.pruned_day).encode(),
+            _PRUNED_MESSAGES: b"%d" % (point.pruned_messages + messages),
+        }
+        await self._state.set_fields(self._key(subject), fields)
 
     async def pruned_days(self) -> set[str]:
         """Days (``YYYY-MM-DD``) that were removed from a table, as ``add_pruned_day`` noted them."""
@@ -150,6 +163,8 @@ def point_of(fields: dict[str, bytes]) -> Point:
         payload_bytes=int(fields.get("payload_bytes", b"0")),
         borders=None if borders is None else msgspec.json.decode(borders, type=Borders),
         pruned=fields.get(PRUNED, b"").decode(),
+        pruned_day=fields.get(_PRUNED_DAY, b"").decode(),
+        pruned_messages=int(fields.get(_PRUNED_MESSAGES, b"0")),
         life=fields.get(LIFE, b"").decode(),
         generation=int(fields.get(_GENERATION, b"0")),
     )

@@ -59,7 +59,8 @@ def _oldest(links: list[Link], pruned: str) -> list[Link]:
 
 async def remove(objects: ObjectStore, progress: Progress, old: Old) -> None:
     """Remove a chunk; a crash in between is made good by the next prune."""
-    await progress.prune(old.manifest.subject, old.manifest.head)
-    for entry in old.manifest.entries:
+    found = old.manifest
+    await progress.prune(found.subject, found.head, found.day, found.messages)
+    for entry in found.entries:
         await objects.delete(entry.file)
     await objects.delete(old.name)

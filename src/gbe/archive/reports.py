@@ -4,7 +4,6 @@ import itertools
 import logging
 from typing import Final
 
-from gbe.archive.config import ArchiveConfig
 from gbe.clock import Clock
 from gbe.errors import GbeError
 from gbe.ids import new_ulid
@@ -25,12 +24,12 @@ class Reports:
         batches, messages, payload_bytes, failures: since the last report.
     """
 
-    def __init__(self, transport: Transport, namespace: str, name: str, config: ArchiveConfig, clock: Clock) -> None:
-        self._transport, self._name, self._config, self._clock = transport, name, config, clock
+    def __init__(self, transport: Transport, namespace: str, name: str, clock: Clock) -> None:
+        self._transport, self._name, self._clock = transport, name, clock
         self._reports_subject = f"{namespace}.events.system.archive"
         self._errors_subject = f"{namespace}.events.system.error"
         self._numbers = itertools.count(1)
-        self._alerted: dict[str, float] = {}
+        self._alerted: dict[str, None] = {}  # in the order in which it was said
         self._begin()
 
     def _begin(self) -> None:
@@ -63,23 +62,29 @@ class Reports:
         await self._publish(self._reports_subject, archive.encode(report))
 
     async def alert(self, what: str, error: str) -> None:
-        """Tell the operators, and of the same thing again only after a while."""
-        now = self._clock.monotonic()
-        if now < self._alerted.get(what, float("-inf")) + self._config.lag_limit:
+        """Tell the operators that something is wrong: once, until it is well again. What cannot be published yet is
+        tried again with the next call."""
+        if what in self._alerted:
             return
-        if len(self._alerted) >= _MOST_ALERTS:
-            self._alerted.pop(next(iter(self._alerted)))
-        self._alerted[what] = now
+        if await self.tell(error):
+            if len(self._alerted) >= _MOST_ALERTS:
+                self._alerted.pop(next(iter(self._alerted)))
+            self._alerted[what] = None
+
+    async def tell(self, error: str) -> bool:
+        """Tell the operators of something that has happened; whether it could be published."""
         logger.error("%s", error)
         fault = Fault(ts=self._clock.now_ms(), id=new_ulid(), source="archiver", error=error)
-        await self._publish(self._errors_subject, system.encode(fault))
+        return await self._publish(self._errors_subject, system.encode(fault))
 
     def is_well(self, what: str) -> None:
         """The next alert about this is news again."""
         self._alerted.pop(what, None)
 
-    async def _publish(self, subject: str, payload: bytes) -> None:
+    async def _publish(self, subject: str, payload: bytes) -> bool:
         try:
             await self._transport.publish(subject, payload)
         except GbeError as exc:
             logger.debug("not published: %s", exc)
+            return False
+        return True

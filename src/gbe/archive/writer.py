@@ -140,7 +140,7 @@ class Writer:
         missing = borders.messages - len(messages)
         self._look_again(found, f"{missing} messages of a batch of {subject} are not in the stream; looking again")
         # a limit of the engine's own has removed them: what is left is archived, and it is said what is not
-        await self._reports.alert(subject, f"{missing} messages of {subject} were removed before they were archived")
+        await self._reports.tell(f"{missing} messages of {subject} were removed before they were archived")
         config = self._config
         rest = cut(subject, messages, len(messages), config.batch_bytes, point.generation)
         if rest is None:
@@ -157,9 +157,7 @@ class Writer:
             return
         subject = found.subject
         self._look_again(found, f"{len(missing)} messages of {subject} are not in the stream; looking again")
-        await self._reports.alert(
-            subject, f"{len(missing)} messages of {subject} were removed before they were archived"
-        )
+        await self._reports.tell(f"{len(missing)} messages of {subject} were removed before they were archived")
         for position in missing:
             if (held := found.drop(position)) is not None:
                 await quietly(held.delivery.ack())
@@ -194,7 +192,7 @@ class Writer:
         found.short = 0
         found.point = await self._progress.begin_anew(found.subject, point, life)
         if found.point is not None:
-            await self._reports.alert(f"life of {found.subject}", _renewal(found.subject, point))
+            await self._reports.tell(_renewal(found.subject, point))
         return False
 
     async def _acknowledge(self, found: Waiting) -> None:

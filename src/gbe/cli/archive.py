@@ -13,11 +13,13 @@ from rich.table import Table
 
 import gbe
 from gbe import logs
+from gbe.archive.manifest import Mark
 from gbe.archive.progress import Point, Progress
 from gbe.archive.prune import find_old, remove
-from gbe.archive.verify import Known, Verification
+from gbe.archive.verify import Known, Verification, looking_into
 from gbe.archive.verify import verify as verify_archive
 from gbe.cli import archive_table
+from gbe.cli.archive_table import Removed
 from gbe.cli.operator import Operator
 from gbe.cli.output import print_table
 from gbe.cli.presence import announced
@@ -78,6 +80,7 @@ def _document(point: Point) -> dict[str, object]:
         "position": None if point.position is None else str(point.position),
         "messages": point.messages,
         "payload_bytes": point.payload_bytes,
+        "head": Mark.parse(point.mark).head,
         "under_way": 0 if point.borders is None else point.borders.messages,
     }
 
@@ -85,19 +88,24 @@ def _document(point: Point) -> dict[str, object]:
 def show_verification(settings: Settings, *, offline: bool, json: bool) -> None:
     """Read all of the archive."""
 
-    async def check(known: dict[str, Known], progress: Progress | None = None) -> Verification:
+    async def offline_check() -> Verification:
         if archive_table.is_table(settings):
-            return await archive_table.verify(settings, known, progress)
+            return await archive_table.verify(settings, None)
         async with await _open_objects(settings) as objects:
-            return await verify_archive(objects, known)
+            return await verify_archive(objects, None)
 
     async def work(backend: Backend) -> None:
         progress = _progress(settings, backend)
-        known = {subject: Known.of(point) async for subject, point in progress.all()}
-        _print_verification(settings, await check(known, progress), json=json)
+        if archive_table.is_table(settings):
+            found = await archive_table.verify(settings, progress)
+        else:
+            known = {subject: Known.of(point) async for subject, point in progress.all()}
+            async with await _open_objects(settings) as objects:
+                found = await verify_archive(objects, known, looking_into(progress), settings.namespace)
+        _print_verification(settings, found, json=json)
 
     if offline:
-        _print_verification(settings, run(check({})), json=json)
+        _print_verification(settings, run(offline_check()), json=json)
     else:
         _with_backend(settings, work)
 
@@ -108,6 +116,8 @@ def _print_verification(settings: Settings, result: Verification, *, json: bool)
     else:
         for finding in result.findings:
             typer.echo(f"{finding.kind:<9} {finding.file}: {finding.what}")
+        for words in result.pruned:
+            typer.echo(f"pruned    {words}")
         for name in result.being_pruned:
             typer.echo(f"{name}: left by a prune that was interrupted; `gbe archive prune --yes` ends it")
         verdict = "all as it was written" if result.is_sound else f"{len(result.findings)} findings"
@@ -118,26 +128,37 @@ def _print_verification(settings: Settings, result: Verification, *, json: bool)
 
 
 def prune(settings: Settings, *, yes: bool) -> None:
-    """Say what is too old, or remove it."""
+    """Say what is too old, or remove it; a removal is an audit event, also one that fails half-way."""
 
     async def work(backend: Backend) -> None:
         progress = _progress(settings, backend)
         before = time.time_ns() // 1_000_000 - round(settings.archive.retention * 1000)
-        if archive_table.is_table(settings):
-            await archive_table.prune(settings, progress, before, yes=yes)
-            return
-        total = size = 0
-        async with await _open_objects(settings) as objects:
-            async for old in find_old(objects, progress, before):
-                found = old.manifest
-                typer.echo(f"{found.day} {found.subject}: {len(found.entries)} files, {found.messages} messages")
-                total, size = total + len(found.entries), size + old.size
-                if yes:
-                    await remove(objects, progress, old)
-        done = "removed" if yes else "would be removed; do it with --yes"
-        typer.echo(f"{total} files, {size} bytes {done}")
+        removed = Removed()
+        try:
+            if archive_table.is_table(settings):
+                await archive_table.prune(settings, progress, before, removed, yes=yes)
+            else:
+                await _prune_files(settings, progress, before, removed, yes=yes)
+        finally:
+            if removed.messages:
+                operator = Operator(backend.transport, settings.namespace)
+                await operator.did("prune", f"archive/{settings.archive.group}", after=removed.document())
 
     _with_backend(settings, work)
+
+
+async def _prune_files(settings: Settings, progress: Progress, before_ms: int, removed: Removed, *, yes: bool) -> None:
+    total = size = 0
+    async with await _open_objects(settings) as objects:
+        async for old in find_old(objects, progress, before_ms):
+            found = old.manifest
+            typer.echo(f"{found.day} {found.subject}: {len(found.entries)} files, {found.messages} messages")
+            total, size = total + len(found.entries), size + old.size
+            if yes:
+                await remove(objects, progress, old)
+                removed.add(found.day, found.messages)
+    done = "removed" if yes else "would be removed; do it with --yes"
+    typer.echo(f"{total} files, {size} bytes {done}")
 
 
 def release(settings: Settings, *, yes: bool) -> None:

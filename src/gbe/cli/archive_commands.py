@@ -36,7 +36,10 @@ def status(
 @archive_app.command("verify")
 def verify(
     offline: Annotated[
-        bool, typer.Option("--offline", help="Without an engine: what was cut off at the end is not noticed.")
+        bool,
+        typer.Option(
+            "--offline", help="Without an engine: what was cut off or put in at the ends of chains is not noticed."
+        ),
     ] = False,
     json: JsonOption = False,
     url: UrlOption = None,

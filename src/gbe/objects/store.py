@@ -8,6 +8,7 @@ processes with obstore 0.12.1; PyO3/pyo3-async-runtimes#40). A blocking call lea
 import asyncio
 import contextlib
 import datetime as dt
+import fcntl
 import logging
 import os
 import time
@@ -135,6 +136,35 @@ class ObjectStore:
             return False
         return True
 
+    async def get_version(self, name: str) -> tuple[bytes, str]:
+        """As ``get``, and which version of the object it is, for ``replace``."""
+        return await self._run("get", check_name(name), lambda: self._get_version(name))
+
+    async def replace(self, name: str, data: bytes, version: str | None) -> bool:
+        """Store an object in place of one version of it, or, with ``None``, if there is none. Returns whether it was.
+
+        Raises:
+            ObjectTooLargeError, ObjectUnavailableError: as for ``put``. As for ``create``, a ``False`` may be about our
+                own first attempt.
+        """
+        self._check_size(data)
+        try:
+            await self._run("replace", check_name(name), lambda: self._replace(name, data, version))
+        except _ExistsError:
+            return False
+        return True
+
+    def _replace(self, name: str, data: bytes, version: str | None) -> None:
+        if version is None:
+            self._put(name, data, "create")
+        elif self._folder is None:
+            self._put(name, data, {"e_tag": version})
+        else:
+            with _alone(self._folder / name):
+                if obstore.head(self._store, name)["e_tag"] != version:
+                    raise _ExistsError
+                self._put(name, data, "overwrite")
+
     def _check_size(self, data: bytes) -> None:
         if len(data) > self.config.max_object_size:
             raise ObjectTooLargeError(len(data), self.config.max_object_size)
@@ -190,10 +220,13 @@ class ObjectStore:
             yield bytes(part)
 
     def _get(self, name: str) -> bytes:
+        return self._get_version(name)[0]
+
+    def _get_version(self, name: str) -> tuple[bytes, str]:
         result = obstore.get(self._store, name)
         if result.meta["size"] > self.config.max_object_size:
             raise ObjectTooLargeError(result.meta["size"], self.config.max_object_size)
-        return bytes(result.bytes())
+        return bytes(result.bytes()), result.meta["e_tag"] or ""
 
     async def delete(self, name: str) -> None:
         """Remove an object; no error if it is not there."""
@@ -265,13 +298,15 @@ class ObjectStore:
         """Turn obstore's errors into ours: the one place with both vocabularies."""
         try:
             yield
-        except exceptions.AlreadyExistsError:
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise _ExistsError from None
         except (FileNotFoundError, exceptions.NotFoundError) as exc:
             if "NoSuchBucket" in str(exc):
                 raise ObjectStoreRefusedError(f"{self._where}: there is no such bucket") from exc
             if what in ("get", "delete"):
                 raise ObjectNotFoundError(name) from None
+            if what == "replace":  # its version is gone with it
+                raise _ExistsError from None
             raise ObjectStoreRefusedError(f"{self._where}: {what}: {_plain(exc)}") from exc
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as exc:
             raise ObjectStoreRefusedError(f"{self._where}: access is denied: {_plain(exc)}") from exc
@@ -285,7 +320,7 @@ class ObjectStore:
 
 
 class _ExistsError(Exception):
-    """There is an object of that name; stays inside this file."""
+    """There is an object of that name, or another version of it; stays inside this file."""
 
 
 _REFUSALS: Final = (1, 13, 17, 20, 21, 30)
@@ -329,6 +364,18 @@ def _open_s3(config: ObjectsConfig) -> S3Store:
         retry_config={"max_retries": _RETRIES, "retry_timeout": timeout},
         **options,
     )
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, as far as the file system has locks, replaces files of a folder."""
+    descriptor = os.open(path.parent, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have none for folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _sync(folder: Path, name: str) -> None:

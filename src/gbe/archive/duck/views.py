@@ -15,6 +15,7 @@ _PARTITIONS: Final = (
     "hive_partitioning = true, hive_types = {'domain': VARCHAR, 'subject': VARCHAR, 'dt': DATE}, union_by_name = false"
 )
 _FIELDS: Final = ("id", "position", "traceparent", "data", "data_base64")
+_TIME: Final = "CASE WHEN ts < 253402300800000 THEN make_timestamp(ts * 1000) END"  # a publisher's may be any number
 SCHEMA: Final = f"{DATA}/domain=none/subject=none/dt=1970-01-01/schema.parquet"
 """The columns of a Parquet file are read from the first one, so that is an empty one of ours: see ``schema_file``."""
 _NOTHING: Final = (
@@ -53,7 +54,7 @@ def statements(files: Iterable[DataFile]) -> list[str]:
     # from the folder where it says all, because a condition on it then spares the reading
     subject = "coalesce(own_subject, subject)" if any(is_cut(file.subject) for file in listed) else "subject"
     view = (
-        f"SELECT id, {subject} AS subject, domain, dt, ts, make_timestamp(ts * 1000) AS time, position, traceparent, "  # noqa: S608
+        f"SELECT id, {subject} AS subject, domain, dt, ts, {_TIME} AS time, position, traceparent, "  # noqa: S608
         "try_cast(data AS JSON) AS payload, coalesce(encode(data), from_base64(data_base64)) AS payload_bytes "
         f"FROM ({rows})"
     )

@@ -27,7 +27,12 @@ def translated(where: str) -> Iterator[None]:
         raise SinkRefusedError(
             f"{where}: {_plain(exc)}; grant it, or let the owner of the table run gbe archiver once"
         ) from exc
-    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedColumn) as exc:
+    except (
+        errors.UndefinedTable,
+        errors.InvalidSchemaName,
+        errors.UndefinedColumn,
+        errors.InvalidObjectDefinition,  # a partition that overlaps one of somebody else's
+    ) as exc:
         raise SinkRefusedError(f"{where}: {_plain(exc)}; the table of the archive is not as gbe made it") from exc
     except (errors.DiskFull, errors.ReadOnlySqlTransaction) as exc:
         raise SinkRefusedError(f"{where}: {_plain(exc)}; nothing is lost, the batch is written again") from exc

@@ -65,7 +65,20 @@ CREATE TABLE gbe_archive_batches (
     PRIMARY KEY (subject, number)
 )"""
 
-MIGRATIONS: Final[tuple[tuple[LiteralString, ...], ...]] = ((_TABLE,), (_JSON, _VIEW), (_GENERATION, _BATCHES))
+# a publisher's time may be any number, and one that no calendar here has would fail every query of its day
+_TIME: Final[LiteralString] = """\
+CREATE OR REPLACE VIEW archive AS
+SELECT id, subject, domain, dt, ts, CASE WHEN ts < 253402300800000 THEN to_timestamp(ts / 1000.0) END AS time,
+       pos_major || '-' || pos_minor AS position, traceparent, payload AS payload_bytes,
+       gbe_archive_json(payload) AS payload
+FROM gbe_archive"""
+
+MIGRATIONS: Final[tuple[tuple[LiteralString, ...], ...]] = (
+    (_TABLE,),
+    (_JSON, _VIEW),
+    (_GENERATION, _BATCHES),
+    (_TIME,),
+)
 """Step 1, 2, …; a step that was released is never changed."""
 
 
@@ -76,8 +89,8 @@ def partition_name(day: date) -> str:
 
 def partition_statement(day: date) -> str:
     """The statement that makes one day's partition, if it is not there. Built from a date alone."""
-    after = day + timedelta(days=1)
+    after = "MAXVALUE" if day == date.max else f"'{day + timedelta(days=1):%Y-%m-%d}'"
     return (
         f"CREATE TABLE IF NOT EXISTS {partition_name(day)} PARTITION OF {TABLE} "
-        f"FOR VALUES FROM ('{day:%Y-%m-%d}') TO ('{after:%Y-%m-%d}')"
+        f"FOR VALUES FROM ('{day:%Y-%m-%d}') TO ({after})"
     )
