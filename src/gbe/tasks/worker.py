@@ -15,7 +15,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from gbe.errors import InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
@@ -34,6 +33,7 @@ from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.runner import Runner
 from gbe.tasks.slots import Slots
 from gbe.tasks.spans import AttemptSpan, is_tracing
+from gbe.tasks.threads import Threads
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery
 
 logger = logging.getLogger(__name__)
@@ -80,8 +80,8 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._feeds: dict[tuple[str, Priority], asyncio.Task[None]] = {}
-        self._executor = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="gbe.task")
-        self._runner = Runner(backend, self.name, self._executor, self._observer, self._publish, lambda: self._patient)
+        self._threads = Threads(self.config.concurrency)
+        self._runner = Runner(backend, self.name, self._threads, self._observer, self._publish, lambda: self._patient)
         self._patient = True
         self._feeding = False
 
@@ -125,7 +125,7 @@ class Worker:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._threads.close()
         logger.info("worker stopped", extra={"worker": self.name})
 
     async def _wind_up(self) -> None:
@@ -267,7 +267,8 @@ class Worker:
         except Exception:
             logger.exception("task not run", extra={"task_type": name, "task_id": signal.task_id})
         finally:
-            self._slots.release()
+            # a plain function whose time is over may go on: until it returns there is no thread for another
+            self._threads.when_over(f"{signal.task_id}.{signal.attempt + 1}", self._slots.release)
             if places:
                 await self._leave(places)
 
@@ -381,10 +382,10 @@ class Worker:
 
     async def _renew(self, attempt: Attempt) -> None:
         now, started = self._clock.now_ms(), asyncio.get_running_loop().time()
-        timeout_at = attempt.timeout_at(now, self.config.lease)
         had_news = attempt.has_news
-        move = moves.renew(attempt.number, now=now, timeout_at=timeout_at, progress=attempt.progress_fields())
         try:
+            timeout_at = attempt.timeout_at(now, self.config.lease)
+            move = moves.renew(attempt.number, now=now, timeout_at=timeout_at, progress=attempt.progress_fields())
             if await self._store.apply(attempt.key, move):
                 attempt.lease_from = started
                 await attempt.keep_or_let_go()
@@ -395,7 +396,7 @@ class Worker:
         except StateUnavailableError as exc:
             attempt.has_news = had_news
             logger.warning("lease not renewed: %s", exc, extra={"task_id": attempt.signal.task_id})
-        except StateError:
+        except Exception:  # one task must not cost the others their leases
             logger.exception("lease not renewed", extra={"task_id": attempt.signal.task_id})
 
     async def _send_progress(self) -> None:
@@ -418,7 +419,7 @@ class Worker:
             worker=self.name,
             done=attempt.done or 0,
             total=attempt.total,
-            note=attempt.note[:500],
+            note=attempt.note,
         )
         try:
             await self._backend.transport.publish(self._names.progress(attempt.task_type), encode(progress))
