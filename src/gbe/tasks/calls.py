@@ -167,6 +167,7 @@ class HttpCall(_Call):
         headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
+            "Accept-Encoding": "identity",  # a small answer must not unpack into a large one
             "Gbe-Task-Id": ctx.task_id,
             "Gbe-Task-Attempt": str(ctx.attempt),
         }
@@ -182,7 +183,7 @@ class HttpCall(_Call):
             ) as response,
         ):
             body = b""
-            async for part in response.aiter_bytes():
+            async for part in response.aiter_raw():
                 body += part
                 if len(body) > MOST_ANSWER:
                     raise DoNotRetryError(f"{host} answered with more than {MOST_ANSWER} bytes")
