@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import sys
 from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
@@ -108,6 +109,18 @@ async def test_an_address_gets_the_parameters(deployment: Deployment) -> None:
     assert requests[0].endswith(b'{"order":17}')
     assert task.id.encode() in requests[0]
     assert len(requests) == 4
+
+
+async def test_an_answer_is_not_unpacked(deployment: Deployment) -> None:
+    """A small one might become a large one: none is asked for, and what comes all the same is refused."""
+    bomb = gzip.compress(bytes(10_000_000))
+    answers = [b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(bomb), bomb)]
+    async with web(answers) as (url, requests):
+        app = await configured(deployment, hook={"http": url})
+        async with deployment.working(app, LOCAL):
+            with pytest.raises(TaskFailedError, match="in encoding gzip, which was not asked for"):
+                await (await app.submit("hook")).result(timeout=30)
+    assert b"accept-encoding: identity" in requests[0].lower()
 
 
 async def test_an_internal_address_is_refused(deployment: Deployment) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import re
 import sys
 import threading
 from typing import Any
@@ -68,7 +69,7 @@ FAILURES = {
     "exit-plain": "SystemExit: 3",
     "stop-plain": "RuntimeError: the function raised StopIteration",
     "await-cancelled": "CancelledError",
-    "mute": "_MuteError, which cannot be shown as text",
+    "mute": "_MuteError, which cannot be shown as text|I say nothing",  # so says OpenTelemetry, where it is loaded
     "surrogate": "ValueError: a name ? of the file system",
     "wrong-note": "TypeError: progress: note is NoneType; expected text",
 }
@@ -84,7 +85,7 @@ async def test_whatever_a_function_raises_fails_its_task_alone() -> None:
         for name, task in wrong.items():
             record = await task.refresh()
             assert record.state is TaskState.FAILED, name
-            assert FAILURES[name] in (record.error or ""), name
+            assert re.search(FAILURES[name], record.error or ""), name
         last = await app.submit("fine")
         await bench.run_until_idle(60)
         assert [await task.result(timeout=20) for task in (*others, last)] == ["fine"] * 4

@@ -39,7 +39,9 @@ def stop_on_signals(
 
     def come(number: signal.Signals) -> None:
         stop.set()
-        if hurry is not None and loop.time() - first.setdefault(number, loop.time()) >= ECHO:
+        if number not in first:
+            first[number] = loop.time()
+        elif hurry is not None and loop.time() - first[number] >= ECHO:
             hurry.set()
 
     for number in signals:

@@ -121,9 +121,7 @@ def supervise(arguments: list[str], processes: int, grace: float, metrics_at: st
 
     def stop(number: int, _frame: object) -> None:
         nonlocal stopping
-        if (
-            stopping and number == signal.SIGTERM
-        ):  # once more: they need not finish (a second Ctrl-C reaches them itself)
+        if stopping and number == signal.SIGTERM:  # once more; a second Ctrl-C reaches them without us
             for child in children:
                 child.send_signal(number)
         stopping = True

@@ -113,9 +113,8 @@ class _Jobs:
         document = _decoded(_objects, await json_body(request, limit=MAX_DEFINITION))
         definition = parse_definition(request.path_params["name"], document)
         await self._client.define(definition)
-        await self._auditor.did(
-            request, "define", f"job-type/{definition.name}", after={"tasks": len(definition.nodes)}
-        )
+        size = {"tasks": len(definition.nodes)}
+        await self._auditor.did(request, "define", f"job-type/{definition.name}", after=size)
         return answer(200, {"name": definition.name, "definition": definition.document})
 
 

@@ -182,6 +182,9 @@ class HttpCall(_Call):
                 extensions={"sni_hostname": host},
             ) as response,
         ):
+            packed = response.headers.get("content-encoding", "identity")
+            if packed != "identity":
+                raise DoNotRetryError(f"{host} answered in encoding {packed[:40]}, which was not asked for")
             body = b""
             async for part in response.aiter_raw():
                 body += part

@@ -179,9 +179,7 @@ class Worker:
             for name in self.types:
                 try:
                     if not await self._types.is_written(name):
-                        logger.warning(
-                            "task type is gone from the state store, written again", extra={"task_type": name}
-                        )
+                        logger.warning("task type is gone from the store, written again", extra={"task_type": name})
                         await self._types.announce([name])
                 except StateError as exc:
                     logger.warning("task type not looked up: %s", exc, extra={"task_type": name})
