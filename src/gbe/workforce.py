@@ -14,14 +14,18 @@ class Workforce:
     tasks: Worker | None
     events: EventWorker | None
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
         """Work until ``stop`` is set. One that cannot go on ends the other one, in order, and raises.
+
+        Args:
+            hurry: once it is set, what still runs is handed back without waiting for the grace period to end.
 
         Raises:
             StateError, TransportError: the engine refuses what they need, at the start.
         """
         ended = asyncio.Event()
-        running = [asyncio.create_task(worker.run(ended)) for worker in (self.tasks, self.events) if worker is not None]
+        workers = [worker for worker in (self.tasks, self.events) if worker is not None]
+        running = [asyncio.create_task(worker.run(ended, hurry)) for worker in workers]
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([*running, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -21,6 +21,7 @@ from gbe.archive.open import open_history, open_sink, query
 from gbe.archive.replay import Plan, Replay
 from gbe.archive.sink import Sink
 from gbe.errors import ArchiveError, ArchiveQueryError, TransportUnavailableError
+from gbe.ids import new_ulid
 from gbe.objects.config import ObjectsConfig
 from gbe.objects.store import ObjectStore
 from gbe.transport.base import Transport

@@ -66,6 +66,8 @@ def test_a_failed_job_is_an_error_and_a_refusal_says_why(shell: Shell) -> None:
     failed = shell.run("jobs", "start", "broken", "--wait", "30s")
     assert failed.returncode == 1
     assert "task break: " in failed.stderr
+    late = shell.run("jobs", "start", "diamond", "--wait", "1ms")
+    assert (late.returncode, "it goes on" in late.stderr) == (3, True)
     (shell.folder / "twice.yaml").write_text("x:\n  tasks:\n    a: {}\n    a: {}\n")
     twice = shell.run("jobs", "validate", "twice.yaml")
     assert (twice.returncode, "line 4: a is there twice" in twice.stderr) == (1, True)

@@ -174,13 +174,14 @@ async def test_cancelling_a_job_stops_its_tasks(bench: Bench) -> None:
     calls = register(bench)
     await bench.working()
     async with bench.orchestrating():
-        job = await bench.start({"wait": {}, "audit": {"depends_on": "wait"}})
-        await eventually(lambda: calls["wait"], "the first task runs")
+        some = {"task": "wait", "for_each": [1, 2, 3]}
+        job = await bench.start({"wait": {}, "some": some, "audit": {"depends_on": "wait"}})
+        await eventually(lambda: calls["wait"] == 4, "the first tasks run")
         await bench.jobs.cancel(job.job_id, "changed my mind")
         await eventually(lambda: _is_wound_up(bench, job.job_id), "its tasks are stopped")
-    assert await bench.words(job.job_id) == {"wait": "cancelled", "audit": "cancelled"}
+    assert await bench.words(job.job_id) == {"wait": "cancelled", "some": "cancelled", "audit": "cancelled"}
     records = [record async for record in (await bench.app.client()).store.scan("wait")]
-    assert [record.state.value for record in records] == ["cancelled"]
+    assert [record.state.value for record in records] == ["cancelled"] * 4
     with pytest.raises(IllegalJobTransitionError):
         await bench.jobs.cancel(job.job_id)
 

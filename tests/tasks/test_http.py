@@ -114,6 +114,7 @@ async def test_types_are_shown_changed_and_paused(app: App, http: httpx.AsyncCli
         ),
         ("POST", "/v1/tasks", {"type": "greet", "prams": {}}, 400, None),
         ("POST", "/v1/tasks", ["greet"], 400, None),
+        ("GET", "/v1/tasks/00000000000000000000000000?wait=long", None, 400, "wait"),
         ("GET", "/v1/tasks?state=odd", None, 400, "state"),
         ("GET", "/v1/tasks?limit=-1", None, 400, "limit"),
         ("GET", "/v1/tasks?limit=1001", None, 400, "limit"),

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from tests.deployments import QUICK, Deployment
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 from gbe import App, DoNotRetryError, TaskContext
 from gbe.errors import (
@@ -611,6 +611,49 @@ async def test_what_is_not_finished_in_time_is_handed_back(deployment: Deploymen
         async with deployment.working(app):
             assert await task.result(timeout=30) == 2
     assert (await task.refresh()).retry_count == 0
+
+
+async def test_a_hurry_ends_the_grace_period(deployment: Deployment, app: App) -> None:
+    """Whoever is asked twice to stop hands back at once."""
+    started = asyncio.Event()
+
+    @app.task("endless")
+    async def endless() -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    worker = await app.worker(replace(QUICK, grace=600.0))
+    running = asyncio.create_task(worker.run(stop, hurry))
+    task = await app.submit("endless")
+    await asyncio.wait_for(started.wait(), PATIENCE)
+    stop.set()
+    hurry.set()
+    await asyncio.wait_for(running, PATIENCE)
+    assert (await task.refresh()).state is TaskState.PENDING
+
+
+async def test_a_type_that_is_gone_from_the_store_is_written_again(
+    deployment: Deployment, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An engine that came back without its data must not end in "unknown type" until workers are started again."""
+    monkeypatch.setattr("gbe.tasks.worker._LOOK_AT_TYPES", 0.05)
+
+    @app.task("known")
+    async def known() -> int:
+        return 1
+
+    async with deployment.working(app):
+        client = await app.client()
+        backend = client.backend
+        assert await (await app.submit("known")).result(timeout=PATIENCE) == 1
+        await backend.state.delete(backend.names.type("known"))
+
+        async def is_back() -> bool:
+            return bool((await backend.state.get(backend.names.type("known")) or {}).get("schema"))
+
+        await eventually(is_back, "the type is known again")
+        assert await (await app.submit("known")).result(timeout=PATIENCE) == 1
 
 
 async def test_a_signal_that_is_none_goes_to_the_dead_letters(deployment: Deployment, app: App) -> None:

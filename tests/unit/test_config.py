@@ -21,6 +21,11 @@ from gbe.errors import ConfigError
 from gbe.notify.config import NotifyConfig
 from gbe.sizes import parse_size
 
+BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]\n" for before, name in zip("abcdef", "bcdefg", strict=True)
+)
+"""A few hundred bytes that stand for ten million values."""
+
 
 def settings(text: str, tmp_path: Path, flags: dict[str, object] | None = None, **environment: str) -> Settings:
     file = tmp_path / "gbe.yaml"
@@ -107,7 +112,15 @@ class TestValues:
             ("notify: {base_url: 'ftp://x'}", "base_url"),
             ("nats: {tls_key: key.pem}", "tls_key is set without tls_cert"),
             ("just text", "expected keys and values at the top"),
-            ("a: [", "is not YAML"),
+            ("a: [", "is not YAML: line 1: expected the node content"),
+            ("tasks:\n  a: {\n  b: {}\n", "is not YAML: line 4: expected ',' or '}'"),
+            ("tasks:\n\ta: 1", "is not YAML: line 2: found character '\\t'"),
+            ("a: \x01", "is not YAML: unacceptable character #x0001"),
+            (f"a: {'[' * 2000}{']' * 2000}", "nested too deeply"),
+            ("a: &a [*a]", "an alias within itself"),
+            (BOMB, "its aliases stand for more than 1000000 values"),
+            ("tasks: {x: {http: 'http://[::1'}}", "http: expected an address"),
+            ("tasks: {x: {http: 'http:///path'}}", "http: expected an address"),
         ],
     )
     def test_refusals_name_key_and_value(self, text: str, said: str, tmp_path: Path) -> None:

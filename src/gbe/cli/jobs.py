@@ -13,6 +13,7 @@ from rich.text import Text
 
 from gbe.app import App
 from gbe.cli.job_drawing import drawing
+from gbe.cli.operator import Operator
 from gbe.cli.output import clean, escaped, moment, print_json, print_table, print_text
 from gbe.cli.runtime import run as run_to_end
 from gbe.config import Settings
@@ -62,12 +63,13 @@ def define(settings: Settings, path: Path) -> None:
     """Store what a file defines."""
     definitions = read_file(path)
 
-    async def work(client: JobClient) -> None:
+    async def work(client: JobClient, operator: Operator) -> None:
         for definition in definitions:
             await client.define(definition)
             typer.echo(f"{definition.name}: defined")
+            await operator.did("define", f"job-type/{definition.name}", after={"tasks": len(definition.nodes)})
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def start(settings: Settings, job_type: str, params: bytes, key: str | None, wait: float | None, *, json: bool) -> None:
@@ -79,7 +81,9 @@ def start(settings: Settings, job_type: str, params: bytes, key: str | None, wai
             try:
                 job = await client.wait(job.job_id, wait)
             except TimeoutError:
-                raise ConfigError(f"job {job.job_id} has not ended within {wait:g} s; it goes on") from None
+                late = f"job {job.job_id} has not ended within {wait:g} s"
+                typer.echo(f"gbe: {late}; it goes on: gbe jobs show {job.job_id} --watch", err=True)
+                raise typer.Exit(3) from None
         print_json(views.summary(job)) if json else typer.echo(
             job.job_id if wait is None else f"{job.job_id} {job.state.value}"
         )
@@ -179,21 +183,24 @@ def _name(one: Transition) -> str:
 def cancel(settings: Settings, ids: Sequence[str], reason: str) -> None:
     """Cancel jobs and their tasks."""
 
-    async def work(client: JobClient) -> None:
+    async def work(client: JobClient, operator: Operator) -> None:
         for job_id in ids:
             _say(await client.cancel(job_id, reason))
+            await operator.did("cancel", f"job/{job_id}", after={"reason": reason})
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def retry(settings: Settings, ids: Sequence[str]) -> None:
     """Give failed jobs another run."""
 
-    async def work(client: JobClient) -> None:
+    async def work(client: JobClient, operator: Operator) -> None:
         for job_id in ids:
-            _say(await client.retry(job_id))
+            job = await client.retry(job_id)
+            _say(job)
+            await operator.did("retry", f"job/{job_id}", after={"run": job.run})
 
-    with_client(settings, work)
+    with_operator(settings, work)
 
 
 def graph(settings: Settings, what: str, form: str) -> None:
@@ -226,5 +233,16 @@ def with_client(settings: Settings, work: Callable[[JobClient], Coroutine[Any, A
     async def main() -> None:
         async with App(settings=settings) as app:
             await work(await app.jobs())
+
+    run_to_end(main())
+
+
+def with_operator(settings: Settings, work: Callable[[JobClient, Operator], Coroutine[Any, Any, None]]) -> None:
+    """The same for commands that change something, and tell of it."""
+
+    async def main() -> None:
+        async with App(settings=settings) as app:
+            backend = (await app.client()).backend
+            await work(await app.jobs(), Operator(backend.transport, backend.names.namespace))
 
     run_to_end(main())

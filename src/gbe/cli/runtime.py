@@ -9,6 +9,9 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+ECHO: Final = 2.0
+"""Seconds in which a signal that comes twice is one: a terminal, or systemd, tells children too, and so does their
+parent."""
 _GC_THRESHOLDS: Final = (5_000, 10, 20)
 
 
@@ -27,11 +30,22 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         return runner.run(main)
 
 
-def stop_on_signals(stop: asyncio.Event, signals: tuple[signal.Signals, ...]) -> None:
-    """Set ``stop`` at the first of these signals."""
+def stop_on_signals(
+    stop: asyncio.Event, signals: tuple[signal.Signals, ...], hurry: asyncio.Event | None = None
+) -> None:
+    """Set ``stop`` at the first of these signals, and ``hurry`` when the same comes again after ``ECHO`` seconds."""
     loop = asyncio.get_running_loop()
+    first: dict[signal.Signals, float] = {}
+
+    def come(number: signal.Signals) -> None:
+        stop.set()
+        if number not in first:
+            first[number] = loop.time()
+        elif hurry is not None and loop.time() - first[number] >= ECHO:
+            hurry.set()
+
     for number in signals:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, come, number)
 
 
 @asynccontextmanager

@@ -73,8 +73,8 @@ def _serve_metrics(address: str) -> None:
 
 
 async def _work(app: App, config: WorkerConfig) -> None:
-    stop = asyncio.Event()
-    stop_on_signals(stop, _STOP_SIGNALS)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    stop_on_signals(stop, _STOP_SIGNALS, hurry)
     async with app:
         backend = (await app.client()).backend
         workforce = await app.workforce(config, TaskMetrics(), EventMetrics())
@@ -84,7 +84,7 @@ async def _work(app: App, config: WorkerConfig) -> None:
             in_background(follow_file(app.settings, stop), "gbe.configuration"),
             announced(backend.transport, backend.names.namespace, "worker", _work_of(app, workforce)),
         ):
-            await workforce.run(stop)
+            await workforce.run(stop, hurry)
 
 
 def _work_of(app: App, workforce: Workforce) -> dict[str, object]:
@@ -98,7 +98,7 @@ def _greeting(app: App, workforce: Workforce, config: WorkerConfig) -> str:
         lines += [f"  types        {', '.join(workforce.tasks.types)}", f"  concurrency  {config.concurrency}"]
     if app.handlers:
         lines.append(f"  handlers     {', '.join(f'{one.pattern} ({one.group})' for one in app.handlers)}")
-    return "\n".join([*lines, "  stop         Ctrl-C"])
+    return "\n".join([*lines, "  stop         Ctrl-C; once more: at once"])
 
 
 def supervise(arguments: list[str], processes: int, grace: float, metrics_at: str | None = None) -> int:
@@ -119,8 +119,11 @@ def supervise(arguments: list[str], processes: int, grace: float, metrics_at: st
     children = [subprocess.Popen(command) for _ in range(processes)]  # noqa: S603  our own program
     stopping = False
 
-    def stop(_number: int, _frame: object) -> None:
+    def stop(number: int, _frame: object) -> None:
         nonlocal stopping
+        if stopping and number == signal.SIGTERM:  # once more; a second Ctrl-C reaches them without us
+            for child in children:
+                child.send_signal(number)
         stopping = True
 
     def reload() -> None:

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from gbe.errors import EventError, TransportError
 from gbe.events.handlers import EventHandler
 from gbe.events.names import EventNames
+from gbe.grace import wait_in_grace
 from gbe.schemas.events.registry import EventRegistry
 from gbe.transport.base import Consumption, Delivery, Transport
 
@@ -55,14 +56,19 @@ class EventWorker:
         self._names = EventNames(namespace, registry)
         self._observer = observer or _NoObserver()
         self._runs = [_Run(self, handler, self._names.pattern(handler.pattern)) for handler in handlers]
-        self._grace = grace
+        self._grace, self._hurry = grace, asyncio.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
         """Handle events until ``stop`` is set; then finish what is under way, or return it after the grace period.
+
+        Args:
+            stop: see there.
+            hurry: ends the grace period.
 
         Raises:
             TransportError: the engine refuses what a handler needs, at the start.
         """
+        self._hurry = hurry or self._hurry
         async with asyncio.TaskGroup() as group:
             for run in self._runs:
                 group.create_task(run.work(stop), name=f"gbe.handler.{run.handler.group}")
@@ -90,7 +96,7 @@ class EventWorker:
             if not delivery.is_settled:
                 await _answer(delivery.nak(), handler, delivery)
             raise
-        except Exception as exc:  # noqa: BLE001 - whatever a handler raises, it is this event's failure alone
+        except (Exception, SystemExit) as exc:  # noqa: BLE001 - whatever a handler raises is this event's failure alone
             return await _failed(handler, delivery, exc)
         if not delivery.is_settled:
             await _answer(delivery.ack(), handler, delivery)
@@ -100,7 +106,7 @@ class EventWorker:
         """One membership of a group, until ``stop``."""
         consumption = self._transport.consume(pattern, handler.group, handler.options.consume())
         async with consumption as deliveries:
-            member = _Member(self, handler, self._grace)
+            member = _Member(self, handler, self._grace, self._hurry)
             await member.run(deliveries, stop)
 
 
@@ -125,8 +131,8 @@ class _Run:
 class _Member:
     """The deliveries that one handler holds."""
 
-    def __init__(self, worker: EventWorker, handler: EventHandler, grace: float) -> None:
-        self._worker, self._handler, self._grace = worker, handler, grace
+    def __init__(self, worker: EventWorker, handler: EventHandler, grace: float, hurry: asyncio.Event) -> None:
+        self._worker, self._handler, self._grace, self._hurry = worker, handler, grace, hurry
         self._slots = asyncio.Semaphore(handler.options.concurrency)
         self._held: dict[asyncio.Task[None], Delivery] = {}
 
@@ -174,14 +180,14 @@ class _Member:
     async def _wind_up(self) -> None:
         if not self._held:
             return
-        _, late = await asyncio.wait(list(self._held), timeout=self._grace)
+        late = await wait_in_grace(list(self._held), self._grace, self._hurry)
         for task in late:
             task.cancel()
         if late:
             await asyncio.wait(late)
 
 
-async def _failed(handler: EventHandler, delivery: Delivery, exc: Exception) -> str:
+async def _failed(handler: EventHandler, delivery: Delivery, exc: BaseException) -> str:
     if delivery.is_settled:
         logger.error("handler failed after it ended its delivery", exc_info=exc, extra=_context(handler, delivery))
         return "failed"

@@ -60,13 +60,17 @@ def _followers(definition: JobDefinition, job: JobRecord) -> Iterator[int]:
 
 
 def settle_fan_outs(job: JobRecord) -> None:
-    """A fan-out has ended once all its chunks have; one failed item fails its job, unless the policy says otherwise."""
+    """A fan-out has ended once all its chunks have; one failed item fails its job, unless the policy says otherwise.
+
+    In a job that was cancelled, one that was stopped midway is cancelled too.
+    """
+    broken = Code.CANCELLED if job.state is JobState.CANCELLED else Code.FAILED
     for number in _in_question(job, job.chunks):
         codes = job.chunks.get(number)
         if codes is None or job.code(number) not in OPEN:
             continue
         if not set(codes) - {ChunkCode.COMPLETED, ChunkCode.FAILED}:
-            job.set(number, Code.FAILED if ChunkCode.FAILED in codes else Code.COMPLETED)
+            job.set(number, broken if ChunkCode.FAILED in codes else Code.COMPLETED)
         elif not TO_SUBMIT & set(codes):
             job.set(number, Code.RUNNING)
 

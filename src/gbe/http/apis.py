@@ -40,7 +40,7 @@ def apis(services: Services, streams: OpenStreams) -> App:
         endpoints += schedule_endpoints(services.schedules, auditor)
         parts.append(schedule_part())
     if services.jobs is not None:
-        endpoints += job_endpoints(services.jobs)
+        endpoints += job_endpoints(services.jobs, auditor)
         parts.append(job_part())
     endpoints += event_endpoints(services.events)
     reader = EventReader(services.transport, services.events.names)

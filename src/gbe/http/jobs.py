@@ -9,6 +9,7 @@ from starlette.responses import Response
 from gbe.errors import InvalidJobError
 from gbe.graph.definition import MAX_DEFINITION, parse_definition
 from gbe.http.api import Endpoint, answer, bounded_body, json_body
+from gbe.http.audit import Auditor
 from gbe.jobs import views
 from gbe.jobs.client import MAX_PARAMS, JobClient
 
@@ -36,9 +37,9 @@ _cancels: Final = msgspec.json.Decoder(CancelRequest)
 _objects: Final = msgspec.json.Decoder(dict[str, Any])
 
 
-def job_endpoints(client: JobClient) -> list[Endpoint]:
-    """The endpoints, documented in ``openapi_jobs``."""
-    jobs = _Jobs(client)
+def job_endpoints(client: JobClient, auditor: Auditor) -> list[Endpoint]:
+    """The endpoints, documented in ``openapi_jobs``; what operators do there goes to ``events.audit.change``."""
+    jobs = _Jobs(client, auditor)
     return [
         Endpoint("POST", "/v1/jobs", jobs.start),
         Endpoint("GET", "/v1/jobs", jobs.list),
@@ -53,8 +54,8 @@ def job_endpoints(client: JobClient) -> list[Endpoint]:
 
 
 class _Jobs:
-    def __init__(self, client: JobClient) -> None:
-        self._client = client
+    def __init__(self, client: JobClient, auditor: Auditor) -> None:
+        self._client, self._auditor = client, auditor
 
     async def start(self, request: Request) -> Response:
         given = _decoded(_starts, await json_body(request, limit=MAX_PARAMS))
@@ -91,10 +92,14 @@ class _Jobs:
         given = _decoded(_cancels, body) if body else CancelRequest()
         if len(given.reason) > _MAX_REASON:
             raise InvalidJobError("cancel", "reason", f"at most {_MAX_REASON} characters")
-        return answer(200, views.summary(await self._client.cancel(request.path_params["id"], given.reason)))
+        job = await self._client.cancel(request.path_params["id"], given.reason)
+        await self._auditor.did(request, "cancel", f"job/{job.job_id}", after={"reason": given.reason})
+        return answer(200, views.summary(job))
 
     async def retry(self, request: Request) -> Response:
-        return answer(200, views.summary(await self._client.retry(request.path_params["id"])))
+        job = await self._client.retry(request.path_params["id"])
+        await self._auditor.did(request, "retry", f"job/{job.job_id}", after={"run": job.run})
+        return answer(200, views.summary(job))
 
     async def types(self, _request: Request) -> Response:
         found = await self._client.definitions()
@@ -108,6 +113,8 @@ class _Jobs:
         document = _decoded(_objects, await json_body(request, limit=MAX_DEFINITION))
         definition = parse_definition(request.path_params["name"], document)
         await self._client.define(definition)
+        size = {"tasks": len(definition.nodes)}
+        await self._auditor.did(request, "define", f"job-type/{definition.name}", after=size)
         return answer(200, {"name": definition.name, "definition": definition.document})
 
 

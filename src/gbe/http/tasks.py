@@ -105,10 +105,9 @@ class _Tasks:
         return answer(200, {"tasks": [as_document(record) for record in page.tasks], "cursor": page.cursor})
 
     async def show(self, request: Request) -> Response:
+        patience = min(seconds("wait", request.query_params.get("wait")) or 0.0, _LONGEST_WAIT)
         record = await self._record(request)
-        wait = request.query_params.get("wait")
-        if wait is not None and not record.state.is_terminal:
-            patience = min(seconds("wait", wait) or 0.0, _LONGEST_WAIT)
+        if patience and not record.state.is_terminal:
             try:
                 await self._client.wait(record.task_type, record.task_id, patience)
             except TimeoutError:

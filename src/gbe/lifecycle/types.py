@@ -111,7 +111,7 @@ class TaskType:
             raise ConfigError("command and http: a task type is one of them")
         if self.command is not None and not self.command:
             raise ConfigError("command is empty; expected a program and its arguments")
-        if self.http is not None and (urlsplit(self.http).scheme not in ("http", "https") or "@" in self.http):
+        if self.http is not None and not _is_address(self.http):
             raise ConfigError("http: expected an address that begins with http:// or https://, without a user part")
 
     @property
@@ -171,6 +171,14 @@ class TaskType:
             "http": self.http,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+
+def _is_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and "@" not in text
+    except ValueError:  # brackets that are no IPv6 address, a port that is none
+        return False
 
 
 def _count(value: object) -> int:

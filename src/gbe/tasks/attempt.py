@@ -205,5 +205,5 @@ class Attempt:
         return {
             "current_step": b"%d" % self.done,
             "step_count": None if self.total is None else b"%d" % self.total,
-            "note": self.note[:500].encode(errors="replace") or None,
+            "note": self.note.encode() or None,
         }

@@ -167,7 +167,7 @@ class HttpCall(_Call):
         headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
-            "Accept-Encoding": "identity",
+            "Accept-Encoding": "identity",  # a small answer must not unpack into a large one
             "Gbe-Task-Id": ctx.task_id,
             "Gbe-Task-Attempt": str(ctx.attempt),
         }
@@ -182,9 +182,9 @@ class HttpCall(_Call):
                 extensions={"sni_hostname": host},
             ) as response,
         ):
-            if response.headers.get("content-encoding", "identity").lower() != "identity":
-                # a few kilobytes may stand for gigabytes
-                raise DoNotRetryError(f"{host} answered in an encoding that was not asked for")
+            packed = response.headers.get("content-encoding", "identity").lower()
+            if packed != "identity":
+                raise DoNotRetryError(f"{host} answered in encoding {packed[:40]}, which was not asked for")
             body = b""
             async for part in response.aiter_raw():
                 body += part

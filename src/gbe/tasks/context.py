@@ -1,6 +1,7 @@
 """What a running task knows of itself, and how it says how far it is."""
 
 import logging
+import operator
 from collections.abc import Callable
 from typing import Final
 
@@ -8,6 +9,9 @@ Report = Callable[[int | None, int | None, str], None]
 """Takes done, total and a note; ``None`` for done: a sign of life alone."""
 
 _logger: Final = logging.getLogger("gbe.task")
+
+MAX_NOTE: Final = 500
+"""Characters of a note that are kept."""
 
 
 class TaskContext:
@@ -66,9 +70,15 @@ class TaskContext:
         Args:
             done: so much of ``total``.
             total: ``None`` if nobody knows.
-            note: a line for people.
+            note: a line for people, of which ``MAX_NOTE`` characters are kept.
+
+        Raises:
+            TypeError, ValueError: not whole numbers from 0 on, or a note that is no text.
         """
-        self._report(done, total, note)
+        if not isinstance(note, str):
+            raise TypeError(f"progress: note is {type(note).__name__}; expected text")
+        of = None if total is None else _count("total", total)
+        self._report(_count("done", done), of, note[:MAX_NOTE].encode(errors="replace").decode())
 
     def heartbeat(self) -> None:
         """Say that the task is alive: its step timeout starts again."""
@@ -86,3 +96,14 @@ class TaskContext:
     def log_context(self) -> dict[str, object]:
         """The ids, as fields of a log line."""
         return {"task_type": self.task_type, "task_id": self.task_id, "attempt": self.attempt, "job_id": self.job_id}
+
+
+def _count(name: str, value: int) -> int:
+    """A number of steps as records and messages can carry it."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"progress: {name} is {type(value).__name__}; expected a whole number") from None
+    if not 0 <= count < 2**63:
+        raise ValueError(f"progress: {name} is {str(count)[:40]}; expected 0 or more")
+    return count

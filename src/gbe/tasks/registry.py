@@ -156,6 +156,12 @@ class TypeRegistry:
             await self._state.set_fields(self._names.type(name), changes)
             await self.refresh(name)
 
+    async def is_written(self, name: str) -> bool:
+        """Whether the store knows of a type what a worker writes down. Raises ``StateError``."""
+        await self.refresh(name)
+        registered = self._registered.get(name)
+        return registered is not None and bool(registered.function)
+
     async def set(self, name: str, settings: Settings) -> TaskType:
         """Change settings of a type for all workers, while they run; ``None`` takes a setting back.
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from gbe.tasks.attempt import Attempt, Ending
 from gbe.tasks.backend import Backend
 from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
+from gbe.tasks.threads import Threads
 from gbe.transport.base import Delivery
 
 logger = logging.getLogger(__name__)
@@ -45,13 +45,13 @@ class Runner:
         self,
         backend: Backend,
         worker: str,
-        executor: Executor,
+        threads: Threads,
         observer: TaskObserver,
         publish: Callable[[Any], None],
         is_wanted: Callable[[], bool],
     ) -> None:
         self._backend, self._store = backend, backend.store()
-        self._worker, self._executor, self._observer = worker, executor, observer
+        self._worker, self._threads, self._observer = worker, threads, observer
         self._publish, self._is_wanted = publish, is_wanted
         self._clock = backend.clock
 
@@ -65,18 +65,19 @@ class Runner:
         try:
             result = await self._call(function, attempt)
         except asyncio.CancelledError as exc:
-            if attempt.ending is None:
+            if task.cancelling() and attempt.ending is None:
                 raise
-            task.uncancel()
-            failure = exc
-        except Exception as exc:  # noqa: BLE001  whatever a task raises is its failure
+            if attempt.ending is not None:
+                task.uncancel()
+            failure = exc  # or of its own making: it has awaited something that was cancelled
+        except (Exception, SystemExit) as exc:  # noqa: BLE001  whatever a task raises is its failure
             failure = exc
         attempt.end()
         if attempt.ending is not None:
             await self._stopped(attempt)
         elif failure is not None:
             final = isinstance(failure, DoNotRetryError | InvalidTaskError | BrokenRecordError)
-            text = str(failure) if isinstance(failure, GbeError) else f"{type(failure).__name__}: {failure}"
+            text = _said(failure)
             if not isinstance(failure, GbeError):
                 logger.info("task raised", exc_info=failure, extra=self._log(attempt))
             await self._failed(attempt, text, final=final)
@@ -102,7 +103,7 @@ class Runner:
         if function.is_async:
             return await function.function(*positional, **arguments)
         call = partial(function.function, *positional, **arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        return await self._threads.run(f"{attempt.signal.task_id}.{attempt.number}", call)
 
     async def _params(self, attempt: Attempt) -> bytes:
         params = attempt.signal.params
@@ -234,3 +235,13 @@ class Runner:
         context = attempt.context
         ids: dict[str, object] = {} if context is None else context.log_context()
         return ids | {"worker": self._worker}
+
+
+def _said(failure: BaseException) -> str:
+    """What a function has raised, in words that can be stored."""
+    name = type(failure).__name__
+    try:
+        text = str(failure) if isinstance(failure, GbeError) else f"{name}: {failure}"
+    except Exception:  # noqa: BLE001  an error that cannot even say what it is
+        text = f"{name}, which cannot be shown as text"
+    return text.encode(errors="replace").decode()

@@ -13,12 +13,13 @@ A worker outlives its engine. While that is away, running tasks go on, and their
 import asyncio
 import logging
 import os
+import random
 import socket
 from collections.abc import Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from gbe.errors import InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
+from gbe.grace import wait_in_grace
 from gbe.ids import new_ulid
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.names import Priority
@@ -34,6 +35,7 @@ from gbe.tasks.registry import TypeRegistry
 from gbe.tasks.runner import Runner
 from gbe.tasks.slots import Slots
 from gbe.tasks.spans import AttemptSpan, is_tracing
+from gbe.tasks.threads import Threads
 from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ _SLOT_PATIENCE: Final = 1.0
 _MOST_WAIT: Final = 5.0  # for a limit, before it is asked again
 _MOST_AHEAD: Final = 128
 _ANNOUNCE_PAUSE: Final = 1.0
+_LOOK_AT_TYPES: Final = 10.0
 
 
 class Worker:
@@ -80,8 +83,8 @@ class Worker:
         self._jobs: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._feeds: dict[tuple[str, Priority], asyncio.Task[None]] = {}
-        self._executor = ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="gbe.task")
-        self._runner = Runner(backend, self.name, self._executor, self._observer, self._publish, lambda: self._patient)
+        self._threads = Threads(self.config.concurrency)
+        self._runner = Runner(backend, self.name, self._threads, self._observer, self._publish, lambda: self._patient)
         self._patient = True
         self._feeding = False
 
@@ -100,8 +103,12 @@ class Worker:
         """Whether nothing runs and nothing waits to be sent."""
         return not self._jobs and not self._background
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
         """Work until ``stop`` is set; then finish what runs, or hand it back after the grace period.
+
+        Args:
+            stop: see there.
+            hurry: ends the grace period.
 
         Raises:
             StateError, TransportError: the engine refuses what a worker needs, at the start.
@@ -111,6 +118,7 @@ class Worker:
         self._types.on_change(self._on_type_change)
         helpers = [
             asyncio.create_task(self._types.follow(), name="gbe.worker.types"),
+            asyncio.create_task(self._keep_written(), name="gbe.worker.written"),
             asyncio.create_task(self._keep_leases(), name="gbe.worker.leases"),
             asyncio.create_task(self._send_progress(), name="gbe.worker.progress"),
         ]
@@ -121,19 +129,19 @@ class Worker:
         try:
             await stop.wait()
         finally:
-            await self._wind_up()
+            await self._wind_up(hurry)
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
-            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._threads.close()
         logger.info("worker stopped", extra={"worker": self.name})
 
-    async def _wind_up(self) -> None:
+    async def _wind_up(self, hurry: asyncio.Event | None) -> None:
         self._feeding = False
         await self._stop_feeds(list(self._feeds))
         if self._jobs:
             logger.info("worker finishes %d tasks", len(self._jobs), extra={"worker": self.name})
-            await asyncio.wait(self._jobs, timeout=self.config.grace)
+            await wait_in_grace(list(self._jobs), self.config.grace, hurry)
         for attempt in list(self._running.values()):
             attempt.stop(Ending.SHUTDOWN)
         if self._jobs:  # a hand-back that the engine does not take at once is tried again meanwhile
@@ -163,6 +171,19 @@ class Worker:
             await self._announce(name)
         if self._feeding:
             self._feed(name)
+
+    async def _keep_written(self) -> None:
+        """An engine that has lost its data knows no types any more, so that nobody could submit: tell it again."""
+        while True:
+            await asyncio.sleep(_LOOK_AT_TYPES)
+            for name in self.types:
+                try:
+                    if not await self._types.is_written(name):
+                        logger.warning("task type is gone from the store, written again", extra={"task_type": name})
+                        await self._types.announce([name])
+                except StateError as exc:
+                    logger.warning("task type not looked up: %s", exc, extra={"task_type": name})
+                    break
 
     async def _announce(self, name: str) -> None:
         try:
@@ -253,7 +274,9 @@ class Worker:
                 return admitted
             wait = min(admitted, _MOST_WAIT)
             if signal.key is not None and (settings.concurrency_per_key or settings.rate_limit_per_key):
-                await delivery.nak(min(wait * min(delivery.attempt, 10), _MOST_WAIT))
+                # many may wait for one key: spread, so that they neither ask all at once nor leave it idle
+                pause = wait * random.uniform(1, min(delivery.attempt, 10))  # noqa: S311  no secret
+                await delivery.nak(min(pause, _MOST_WAIT))
                 await asyncio.sleep(0.01)
                 return None
             await asyncio.sleep(wait)
@@ -267,7 +290,8 @@ class Worker:
         except Exception:
             logger.exception("task not run", extra={"task_type": name, "task_id": signal.task_id})
         finally:
-            self._slots.release()
+            # a plain function whose time is over may go on: until it returns there is no thread for another
+            self._threads.when_over(f"{signal.task_id}.{signal.attempt + 1}", self._slots.release)
             if places:
                 await self._leave(places)
 
@@ -381,10 +405,10 @@ class Worker:
 
     async def _renew(self, attempt: Attempt) -> None:
         now, started = self._clock.now_ms(), asyncio.get_running_loop().time()
-        timeout_at = attempt.timeout_at(now, self.config.lease)
         had_news = attempt.has_news
-        move = moves.renew(attempt.number, now=now, timeout_at=timeout_at, progress=attempt.progress_fields())
         try:
+            timeout_at = attempt.timeout_at(now, self.config.lease)
+            move = moves.renew(attempt.number, now=now, timeout_at=timeout_at, progress=attempt.progress_fields())
             if await self._store.apply(attempt.key, move):
                 attempt.lease_from = started
                 await attempt.keep_or_let_go()
@@ -395,7 +419,7 @@ class Worker:
         except StateUnavailableError as exc:
             attempt.has_news = had_news
             logger.warning("lease not renewed: %s", exc, extra={"task_id": attempt.signal.task_id})
-        except StateError:
+        except Exception:  # one task must not cost the others their leases
             logger.exception("lease not renewed", extra={"task_id": attempt.signal.task_id})
 
     async def _send_progress(self) -> None:
@@ -418,7 +442,7 @@ class Worker:
             worker=self.name,
             done=attempt.done or 0,
             total=attempt.total,
-            note=attempt.note[:500],
+            note=attempt.note,
         )
         try:
             await self._backend.transport.publish(self._names.progress(attempt.task_type), encode(progress))
