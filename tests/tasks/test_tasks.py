@@ -179,13 +179,13 @@ async def test_a_step_that_takes_too_long_is_interrupted(deployment: Deployment,
         if hang:
             await asyncio.Event().wait()
         for number in range(6):
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.8)
             ctx.progress(number + 1, 6)
         moved_on.set()
         return "done"
 
     async with deployment.working(app):
-        slow = await app.submit("steps", hang=False, step_timeout=2.0)
+        slow = await app.submit("steps", hang=False, step_timeout=4.0)
         stuck = await app.submit("steps", hang=True, step_timeout=0.4)
         assert await slow.result(timeout=30) == "done"
         with pytest.raises(TaskFailedError, match="step timeout"):

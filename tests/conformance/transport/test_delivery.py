@@ -156,7 +156,7 @@ async def test_a_delivery_ends_once(transport: Transport, subject: str, ending: 
 async def test_a_late_refusal_does_not_take_the_message_from_its_new_holder(transport: Transport, subject: str) -> None:
     """A nak of a delivery whose time is over changes nothing: the message is somebody else's by then."""
     message_id = await transport.publish(subject, b"")
-    async with transport.consume(subject, "g", ConsumeOptions(start=EARLIEST, ack_timeout=3.0)) as deliveries:
+    async with transport.consume(subject, "g", ConsumeOptions(start=EARLIEST, ack_timeout=5.0)) as deliveries:
         source = aiter(deliveries)
         late = await first(source)
         current = await first(source)
