@@ -1,4 +1,4 @@
-"""Message ids: ULIDs (github.com/ulid/spec), 26 characters of Crockford's base32.
+"""Ids. Those of messages are ULIDs (github.com/ulid/spec): 26 characters of Crockford's base32.
 
 48 bits of unix milliseconds, then 80 random bits: ids sort by the time they were made, and a transport can
 find a stored message by its id alone, because the id says when to look.
@@ -6,6 +6,7 @@ find a stored message by its id alone, because the id says when to look.
 
 import os
 import re
+import socket
 import time
 from typing import Final
 
@@ -82,3 +83,8 @@ class UlidFactory:
 
 
 new_ulid: Final = UlidFactory()
+
+
+def process_name() -> str:
+    """This process among all of a deployment: ``{host}-{process id}``."""
+    return f"{socket.gethostname()[:40]}-{os.getpid()}"

@@ -16,8 +16,6 @@ A crash between any two of them repeats a step, with the same outcome.
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
 from typing import Final
@@ -32,6 +30,7 @@ from gbe.archive.waiting import Room, Waiting
 from gbe.archive.writer import Writer, quietly
 from gbe.clock import Clock, SystemClock
 from gbe.errors import ArchiveError, GbeError, ObjectError, StateError
+from gbe.ids import process_name
 from gbe.state.base import StateStore
 from gbe.state.leading import lead
 from gbe.state.lease import Lease
@@ -74,7 +73,7 @@ class Archiver:
         self.config = config or ArchiveConfig()
         self._observer = observer or NobodyWatches()
         self._clock = clock or SystemClock()
-        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
+        self.name = process_name()
         self._lease = Lease(
             state,
             f"{namespace}.state.leases.archiver-{self.config.group}",

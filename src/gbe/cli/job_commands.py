@@ -27,9 +27,9 @@ def orchestrator(
     config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None
 ) -> None:
     """Advance jobs; `gbe serve` does so too, and any number may run."""
-    from gbe.cli.worker import orchestrate
+    from gbe.cli.roles import run_alone
 
-    orchestrate(load_settings(config, data_dir, transport))
+    run_alone(load_settings(config, data_dir, transport), "orchestrator")
 
 
 @jobs_app.command("define")

@@ -1,7 +1,5 @@
 """Tells the deployment that a program has started, and that it stops: ``events.lifecycle.{component}.*``."""
 
-import os
-import socket
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +7,7 @@ from typing import Final
 
 import gbe
 from gbe.events.publisher import EventPublisher
+from gbe.ids import process_name
 from gbe.schemas.events.lifecycle import Lifecycle
 from gbe.transport.base import Transport
 
@@ -32,7 +31,7 @@ async def announced(
     """
     events = EventPublisher(transport, namespace).lenient()
     began = time.monotonic()
-    instance = f"{socket.gethostname()[:40]}-{os.getpid()}"
+    instance = process_name()
 
     async def say(what: str, message: str | None = None, uptime_ms: int | None = None) -> None:
         event = Lifecycle(

@@ -2,12 +2,20 @@
 
 import asyncio
 import logging
+import signal
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+import gbe
+from gbe import logs
+from gbe.cli.presence import announced
+from gbe.cli.reload import follow_file
+from gbe.cli.runtime import in_background, run, stop_on_signals, until_stopped
 from gbe.config import Settings
 from gbe.connect import (
+    Connections,
     archiver,
     indexer,
     job_client,
@@ -17,6 +25,7 @@ from gbe.connect import (
     push_subscriptions,
     retention,
 )
+from gbe.ids import process_name
 from gbe.jobs.orchestrator import Orchestrator
 from gbe.metrics import ArchiveMetrics, ScheduleMetrics, SweepMetrics, count_letter, submitted
 from gbe.notify.webpush.pusher import Pusher
@@ -30,6 +39,8 @@ from gbe.tasks.registry import TypeRegistry
 from gbe.transport.base import Transport
 
 logger = logging.getLogger(__name__)
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 Role = Callable[[Settings, Backend], Coroutine[Any, Any, None]]
 """Works until it is cancelled; an engine that goes away is its own to wait for."""
@@ -114,6 +125,25 @@ async def start_roles(settings: Settings, transport: Transport, stack: AsyncExit
         await asyncio.gather(*running, return_exceptions=True)
 
     stack.push_async_callback(end)
+
+
+def run_alone(settings: Settings, role: str) -> None:
+    """Run one role and nothing else until SIGTERM or Ctrl-C; the configuration file is read again on SIGHUP."""
+    logs.configure(settings.log)
+    run(_alone(settings, role))
+
+
+async def _alone(settings: Settings, role: str) -> None:
+    stop = asyncio.Event()
+    stop_on_signals(stop, _STOP_SIGNALS)
+    async with Connections(settings) as connections:
+        backend = connections.backend
+        print(f"gbe {gbe.__version__} {role} {process_name()}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
+        async with (
+            in_background(follow_file(settings, stop), "gbe.configuration"),
+            announced(backend.transport, settings.namespace, role),
+        ):
+            await until_stopped(BACKGROUND[role](settings, backend), stop)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

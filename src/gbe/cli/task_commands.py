@@ -66,9 +66,9 @@ def worker(
 
 def sweeper(config: ConfigOption = None, data_dir: DataDirOption = None, transport: TransportOption = None) -> None:
     """Find lost tasks and return them to their queues; `gbe serve` does so too."""
-    from gbe.cli.worker import sweep
+    from gbe.cli.roles import run_alone
 
-    sweep(load_settings(config, data_dir, transport))
+    run_alone(load_settings(config, data_dir, transport), "sweeper")
 
 
 @tasks_app.command("submit")

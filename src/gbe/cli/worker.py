@@ -1,4 +1,4 @@
-"""``gbe worker`` and ``gbe sweeper``."""
+"""``gbe worker``."""
 
 import asyncio
 import logging
@@ -14,14 +14,11 @@ from gbe import logs
 from gbe.app import App
 from gbe.cli.presence import announced
 from gbe.cli.reload import follow_file, on_hangup
-from gbe.cli.runtime import in_background, run, settle, stop_on_signals, until_stopped
+from gbe.cli.runtime import in_background, run, settle, stop_on_signals
 from gbe.config import Settings
-from gbe.connect import Connections, retention
 from gbe.errors import ConfigError
 from gbe.imports import imported
-from gbe.jobs.orchestrator import Orchestrator
-from gbe.metrics import EventMetrics, SweepMetrics, TaskMetrics, serve_alone, worker_ended
-from gbe.sweeper.sweeper import Sweeper
+from gbe.metrics import EventMetrics, TaskMetrics, serve_alone, worker_ended
 from gbe.tasks.config import WorkerConfig
 from gbe.workforce import Workforce
 
@@ -170,52 +167,3 @@ def _ended(children: "list[subprocess.Popen[bytes]]", seconds: float) -> list[in
             child.kill()
             codes.append(child.wait())
     return codes
-
-
-def orchestrate(settings: Settings) -> None:
-    """Run an orchestrator alone until SIGTERM or Ctrl-C."""
-    logs.configure(settings.log)
-    run(_orchestrate(settings))
-
-
-async def _orchestrate(settings: Settings) -> None:
-    stop = asyncio.Event()
-    stop_on_signals(stop, _STOP_SIGNALS)
-    async with Connections(settings) as connections:
-        backend = connections.backend
-        orchestrator = Orchestrator(backend, settings.tasks, settings.orchestrator)
-        print(f"gbe {gbe.__version__} orchestrator; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        async with (
-            in_background(follow_file(settings, stop), "gbe.configuration"),
-            announced(backend.transport, settings.namespace, "orchestrator"),
-        ):
-            await until_stopped(orchestrator.run(), stop)
-
-
-def sweep(settings: Settings) -> None:
-    """Run a sweeper alone until SIGTERM or Ctrl-C."""
-    logs.configure(settings.log)
-    run(_sweep(settings))
-
-
-async def _sweep(settings: Settings) -> None:
-    stop = asyncio.Event()
-    stop_on_signals(stop, _STOP_SIGNALS)
-    async with Connections(settings) as connections:
-        backend = connections.backend
-        sweeper = Sweeper(
-            backend.transport,
-            backend.state,
-            backend.names,
-            settings.tasks,
-            settings.sweeper,
-            claims=backend.claims,
-            observer=SweepMetrics(),
-            retention=retention(settings, backend),
-        )
-        print(f"gbe {gbe.__version__} sweeper {sweeper.name}; stop: Ctrl-C", file=sys.stderr, flush=True)  # noqa: T201
-        async with (
-            in_background(follow_file(settings, stop), "gbe.configuration"),
-            announced(backend.transport, settings.namespace, "sweeper"),
-        ):
-            await until_stopped(sweeper.run(), stop)

@@ -14,8 +14,6 @@ look that dealt with it.
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -26,7 +24,7 @@ from gbe.clock import Clock, SystemClock
 from gbe.errors import (
     GbeError,
 )
-from gbe.ids import new_ulid
+from gbe.ids import new_ulid, process_name
 from gbe.schedules.catchup import plan
 from gbe.schedules.client import differences, readable, unchanged
 from gbe.schedules.config import SchedulerConfig
@@ -78,7 +76,7 @@ class Scheduler:
         self._configured = configured or {}
         self.config = config or SchedulerConfig()
         self._clock, self._observer = clock or SystemClock(), observer or NoObserver()
-        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
+        self.name = process_name()
         self.lease = Lease(state, names.lease, term=self.config.term, holder=self.name, clock=self._clock)
         self.triggers = EventTriggers(transport, state, names, starter, self._observer, self._clock)
 

@@ -13,8 +13,6 @@ bring about, do nothing twice but signal. One at a time is enough, and a lease s
 import asyncio
 import itertools
 import logging
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +21,7 @@ import msgspec
 
 from gbe.clock import Clock, SystemClock
 from gbe.errors import ConfigError, ObjectError, StateError, TaskError, TransportError
-from gbe.ids import new_ulid
+from gbe.ids import new_ulid, process_name
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.letters import letter_of
 from gbe.lifecycle.moves import Move
@@ -95,7 +93,7 @@ class Sweeper:
         self.config = config or SweeperConfig()
         self._clock = clock or SystemClock()
         self._observer = observer or NoObserver()
-        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}"
+        self.name = process_name()
         self._lease = Lease(state, names.sweeper_lease, term=self.config.term, holder=self.name)
         self._numbers = itertools.count(1)
         self._reported = float("-inf")

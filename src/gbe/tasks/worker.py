@@ -12,15 +12,13 @@ A worker outlives its engine. While that is away, running tasks go on, and their
 
 import asyncio
 import logging
-import os
 import random
-import socket
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final
 
 from gbe.errors import InvalidEnvelopeError, StateError, StateUnavailableError, TaskError, TransportError
 from gbe.grace import wait_in_grace
-from gbe.ids import new_ulid
+from gbe.ids import new_ulid, process_name
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.names import Priority
 from gbe.schemas.tasks import VERSION, TaskProgress, TaskSignal, decode_signal, encode
@@ -73,7 +71,7 @@ class Worker:
         self._backend, self._types, self._functions = backend, types, dict(functions)
         self._find = find or self._functions.get
         self.config = config or WorkerConfig()
-        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{new_ulid()[-8:]}"
+        self.name = f"{process_name()}-{new_ulid()[-8:]}"
         self._name_bytes = self.name.encode()
         self._observer = observer or NoObserver()
         self._store, self._clock, self._names = backend.store(), backend.clock, backend.names
