@@ -163,6 +163,8 @@ class App:
         Raises:
             ConfigError: a name, a setting or a signature that cannot be a task's, or a name that is taken.
         """
+        if not isinstance(name, str):  # a bare ``@app.task`` would pass the function, and nothing would be registered
+            raise ConfigError('a task type needs a name: write @app.task("NAME")')
 
         def register(function: Function) -> Function:
             if name in self.functions:

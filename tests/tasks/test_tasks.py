@@ -123,6 +123,14 @@ async def test_an_option_of_submit_is_no_parameter(app: App) -> None:
         async def t(key: str) -> None: ...
 
 
+async def test_a_task_type_has_a_name(app: App) -> None:
+    """``@app.task`` without one would register nothing, and every submit would wait for ever."""
+    with pytest.raises(ConfigError, match="needs a name"):
+
+        @app.task  # type: ignore[arg-type]
+        async def nameless() -> None: ...
+
+
 async def test_plain_functions_run_in_threads(deployment: Deployment, app: App) -> None:
     """They do not hold up the loop, and may report progress."""
 
