@@ -420,7 +420,7 @@ KEYS: Final[tuple[Key, ...]] = (
             "message_delay_minimum": ("duration", "Shortest delay of a delayed message."),
             "attachments": (
                 "boolean",
-                "Whether files are taken, into the object store; needs `notify.base_url`, with which it is the default.",
+                "Whether files are taken, into the object store; needs `notify.base_url`; with it, the default.",
             ),
             "attachment_file_size_limit": ("size", "Largest file."),
             "attachment_total_size_limit": ("size", "All files of the deployment that have not expired."),

@@ -227,7 +227,8 @@ class Server:
     def websocket(self, topics: str, query: str = "", **options: Any) -> ClientConnection:
         """An upgraded connection."""
         url = f"ws://127.0.0.1:{self.port}/{topics}/ws{query}"
-        return connect(url, compression=None, open_timeout=PATIENCE, close_timeout=1, **options)
+        connection: ClientConnection = connect(url, compression=None, open_timeout=PATIENCE, close_timeout=1, **options)
+        return connection
 
     def connect(self) -> "Raw":
         """A bare TCP connection."""

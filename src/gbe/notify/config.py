@@ -189,7 +189,7 @@ class NotifyConfig:
     """Topics that may be in use at the same time."""
 
     replay_limit: int = 0
-    """Bytes of one topic that a replay brings at most, the newest; 0 brings all, so that nobody has a gap."""
+    """Bytes of one topic, as stored, that a replay brings at most, the newest; 0 brings all: nobody has a gap."""
 
     web_root: str = "/"
     """Where the web pages begin: ``/`` or ``app``; ``home`` (``/app``) or another path; ``disable`` for none."""

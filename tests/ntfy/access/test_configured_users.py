@@ -25,7 +25,12 @@ def restart(start: StartServer, open_store: OpenStore) -> Restart:
         for server in running:
             server.stop()
         config = AccessConfig(
-            auth=True, auth_default_access="deny-all", auth_users=tuple(users), auth_access=access, auth_tokens=tokens
+            auth=True,
+            enable_reservations=True,
+            auth_default_access="deny-all",
+            auth_users=tuple(users),
+            auth_access=access,
+            auth_tokens=tokens,
         )
         running[:] = [start(access=config, open_store=open_store, namespace=namespace)]
         return running[0]
@@ -94,3 +99,47 @@ def test_a_user_of_the_store_who_enters_the_configuration_is_its_from_then_on(re
         server, "POST", "/v1/account/password", json={"password": "new", "new_password": "x"}
     )
     refused(change, 40905)
+
+
+def test_a_reservation_goes_with_a_user_who_is_taken_out_of_the_configuration(restart: Restart) -> None:
+    """Nobody is denied a topic for somebody who is not there; who comes back has it again, unless it was given away."""
+    root, ann = f"root:{HASHES['old']}:admin", f"ann:{HASHES['old']}:user"
+    open_to_all = ("everyone:*:rw",)
+
+    def reserve(name: str, topic: str) -> httpx.Response:
+        body = {"topic": topic, "everyone": "deny-all"}
+        return Account(name, basic(name, "old")).request(server, "POST", "/v1/account/reservation", json=body)
+
+    def may(name: str, topic: str) -> bool:
+        return Account(name, basic(name, "old")).may(server, f"/{topic}/auth")
+
+    def reserved(name: str) -> list[str]:
+        account = Account(name, basic(name, "old")).request(server, "GET", "/v1/account").json()
+        return sorted(entry["topic"] for entry in account.get("reservations", []))
+
+    server = restart([root, ann], open_to_all)
+    admin = {"Authorization": basic("root", "old")}
+    body = {"username": "ben", "password": "old"}
+    assert server.request("POST", "/v1/users", json=body, headers=admin).status_code == 200
+    for topic in ("kept", "given"):
+        assert reserve("ann", topic).status_code == 200
+        assert not may("ben", topic)
+    refused(reserve("ben", "given"), 40902)
+
+    server = restart([root], open_to_all)
+    assert may("ben", "kept")
+    assert server.get("/kept/auth").status_code == 200
+    listed = {user["username"]: user for user in server.get("/v1/users", headers=admin).json()}
+    assert [grant["topic"] for grant in listed["*"]["grants"]] == ["*"]
+    assert reserve("ben", "given").status_code == 200
+    assert may("ben", "given")
+    assert server.get("/given/auth").status_code == 403
+
+    server = restart([root, ann], open_to_all)
+    assert (reserved("ann"), reserved("ben")) == (["kept"], ["given"])
+    assert [may("ann", "kept"), may("ben", "kept"), may("ann", "given"), may("ben", "given")] == [
+        True,
+        False,
+        False,
+        True,
+    ]

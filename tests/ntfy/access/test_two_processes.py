@@ -1,62 +1,27 @@
 """Two ``gbe serve`` processes on one engine: what is changed on one counts on the other, for open streams too."""
 
-import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
-import bcrypt
 import httpx
 import pytest
-from tests.ntfy.access.accounts import Account, basic
-from tests.ntfy.server import PATIENCE, eventually, unique
-from tests.serving import serving
-
-HASH = bcrypt.hashpw(b"pw", bcrypt.gensalt(10, b"2a")).decode()
-ADMIN = {"Authorization": basic("root", "pw")}
+from tests.ntfy.access.accounts import Account, basic, new_address
+from tests.ntfy.access.processes import ADMIN, two_processes
+from tests.ntfy.server import PATIENCE, eventually
 
 
-@pytest.fixture(params=["nats", "redis"])
-def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
+@pytest.fixture(params=["nats", "redis", "cluster"])
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
     """Where the two listen."""
     if request.param == "nats":
         engine = request.getfixturevalue("engine").url
     else:
-        engine = request.getfixturevalue("redis_engine").user_url
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GBE_LISTEN": "127.0.0.1:0",
-        "GBE_TRANSPORT": engine,
-        "GBE_NAMESPACE": unique("p"),
-        "GBE_ROLES": "http",
-        "GBE_NOTIFY_AUTH_DEFAULT_ACCESS": "deny-all",
-        "GBE_NOTIFY_AUTH_USERS": f"root:{HASH}:admin",
-        "GBE_NOTIFY_VISITOR_REQUEST_LIMIT_BURST": "100000",
-    }
-    with ExitStack() as stack:
-        logs = []
-        for name in ("one", "other"):
-            folder = tmp_path / name
-            folder.mkdir()
-            logs.append(stack.enter_context(serving(folder, environment)))
-        yield [_address(log) for log in logs]
+        engine = request.getfixturevalue("redis_engine" if request.param == "redis" else "redis_cluster").user_url
+    with two_processes(engine, tmp_path) as urls:
+        yield urls
 
 
-def _address(log: Path) -> str:
-    words = eventually(lambda: "listening http" in log.read_text() and log.read_text(), "its address").split()
-    url = words[words.index("listening") + 1].rstrip(",")
-    eventually(lambda: _answers(url), "the server answers")
-    return url
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url + "/v1/health", timeout=PATIENCE).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
-def test_changes_reach_the_other_process_and_its_streams(urls: list[str]) -> None:
+def test_changes_reach_the_other_process_and_its_streams(urls: tuple[str, str]) -> None:
     one, other = urls
     ann = Account("ann", basic("ann", "pw"))
     headers = {"Authorization": ann.header}
@@ -68,7 +33,7 @@ def test_changes_reach_the_other_process_and_its_streams(urls: list[str]) -> Non
             return answer
 
         def status(given: dict[str, str]) -> int:
-            return client.get(f"{other}/ops/auth", headers=given).status_code
+            return client.get(f"{other}/ops/auth", headers={**given, **new_address()}).status_code
 
         change("POST", "/v1/users", {"username": "ann", "password": "pw"})
         change("PUT", "/v1/users/access", {"username": "ann", "topic": "ops", "permission": "ro"})

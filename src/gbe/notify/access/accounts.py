@@ -197,10 +197,11 @@ class Accounts:
             if other.name not in (name, EVERYONE) and topic in other.entries:
                 raise Refusal.ACCESS_EXISTS.error()
         self._check_entry(EVERYONE, topic)
+        former = await self._vacate(topic)
 
         def reserve(user: User) -> User:
             known = user.entries.get(topic)
-            if known is not None and known.owner != name:
+            if known is not None and known.owner not in (name, former):
                 raise Refusal.ACCESS_EXISTS.error()
             entries = {**user.entries, topic: Entry(permission=others, owner=name)}
             return msgspec.structs.replace(user, entries=entries)
@@ -208,6 +209,24 @@ class Accounts:
         await self._edit_known(EVERYONE, reserve)
         own = Entry(permission=Permission.READ_WRITE, owner=name)
         await self.change(name, lambda user: msgspec.structs.replace(user, entries={**user.entries, topic: own}))
+
+    async def _vacate(self, topic: str) -> str | None:
+        """Take a reserved topic from an owner who is there no more; returns who that was."""
+        fields = await self._store.get(user_key(self._namespace, EVERYONE))
+        entry = None if fields is None else from_fields(fields).entries.get(topic)
+        if entry is None or not entry.owner or self._directory.user(entry.owner) is not None:
+            return None
+        owner = entry.owner
+
+        def drop(user: User | None) -> User:
+            if user is None or user.password:  # one so new that only other nodes know
+                raise Refusal.ACCESS_EXISTS.error()
+            return _without(user, [topic], owner)
+
+        if await self._store.get(user_key(self._namespace, owner)) is not None:
+            # lest a user of the configuration comes back to a topic that is somebody else's
+            await self._edit(owner, drop)
+        return owner
 
     def check_reserved(self, name: str, topic: str) -> None:
         """Raises ``NotifyError``: 40301, the topic is not reserved by this user."""

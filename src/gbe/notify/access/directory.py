@@ -50,6 +50,7 @@ class Directory:
         self._tokens: dict[str, str] = {}
         self._emails: dict[str, str] = {}
         self._everyone = everyone()
+        self._everyone_now: User | None = None  # made when it is asked for
         self._stack = AsyncExitStack()
         self.on_change: list[OnChange] = []
         """Hear of the names whose users have changed."""
@@ -79,8 +80,18 @@ class Directory:
 
     @property
     def everyone(self) -> User:
-        """``*``: what anonymous callers may, and everybody else where no entry of their own decides."""
-        return self._everyone
+        """``*``: what anonymous callers may, and everybody else where no entry of their own decides.
+
+        A reservation counts for as long as its owner is there.
+        """
+        if self._everyone_now is None:
+            entries = {
+                pattern: entry
+                for pattern, entry in self._everyone.entries.items()
+                if not entry.owner or entry.owner in self._users
+            }
+            self._everyone_now = msgspec.structs.replace(self._everyone, entries=entries)
+        return self._everyone_now
 
     def user(self, name: str) -> User | None:
         """A user by name; ``*`` is none."""
@@ -99,7 +110,7 @@ class Directory:
 
     def users(self) -> list[User]:
         """All users by name, ``*`` last."""
-        return [*sorted(self._users.values(), key=lambda user: (user.role.value, user.name)), self._everyone]
+        return [*sorted(self._users.values(), key=lambda user: (user.role.value, user.name)), self.everyone]
 
     @property
     def count(self) -> int:
@@ -119,8 +130,7 @@ class Directory:
             return  # read before a change of our own
         if kept == known and kept is not None:
             return
-        self._put(name, kept)
-        self._tell([name])
+        self._tell(self._put(name, kept))
 
     async def _follow(self, watch: Watch) -> None:
         async for event in watch:
@@ -151,9 +161,7 @@ class Directory:
                     "the record of a user cannot be read; there is no such user", extra={"key": record.key}
                 )
         names = {*self._kept, *self._provisioned, *found}
-        for name in names:
-            self._put(name, found.get(name))
-        self._tell(names)
+        self._tell([changed for name in names for changed in self._put(name, found.get(name))])
 
     async def _read_all_again(self) -> None:
         while True:
@@ -165,7 +173,8 @@ class Directory:
             else:
                 return
 
-    def _put(self, name: str, kept: User | None) -> None:
+    def _put(self, name: str, kept: User | None) -> list[str]:
+        """Note what the store has of a user; returns whom that may concern."""
         if kept is None:
             self._kept.pop(name, None)
         else:
@@ -173,14 +182,19 @@ class Directory:
         configured = self._provisioned.get(name)
         user = kept if configured is None else laid_over(kept, configured)
         if name == EVERYONE:
-            self._everyone = user or everyone()
-            return
+            self._everyone, self._everyone_now = user or everyone(), None
+            return [EVERYONE]
+        was_there = name in self._users
         self._forget(name)
         if user is not None and user.password:  # without one it is what is left of a user of the configuration
             self._users[name] = user
             self._tokens.update(dict.fromkeys(user.tokens, name))
             if primary := primary_of(user.emails):
                 self._emails[folded(primary)] = name
+        if (name in self._users) is was_there or not any(e.owner == name for e in self._everyone.entries.values()):
+            return [name]
+        self._everyone_now = None  # reservations come and go with their owner
+        return [name, EVERYONE]
 
     def _forget(self, name: str) -> None:
         former = self._users.pop(name, None)
