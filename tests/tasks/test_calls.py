@@ -13,7 +13,7 @@ from tests.tasks.conftest import QUICK, Deployment
 
 from gbe import App
 from gbe.errors import TaskFailedError
-from gbe.outbound import is_public
+from gbe.outbound import is_public, resolve
 from gbe.tasks.calls import CommandCall
 from gbe.tasks.config import WorkerConfig
 from gbe.tasks.context import TaskContext
@@ -120,6 +120,20 @@ async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
     assert requests == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "2130706433", "0x7f.1", "0177.0.0.1", "0", "[::1]", "localhost", "::1"])
+async def test_no_way_to_write_this_machine_leads_to_it(host: str) -> None:
+    """What the resolver reads as an address of this machine is refused; the rest is no address."""
+    with pytest.raises(OSError):  # noqa: PT011 - "internal", or unknown to this resolver
+        await resolve(host, 443)
+
+
+@pytest.mark.parametrize("host", ["x" * 64 + ".example", "a..example", ".example"])
+async def test_what_can_be_no_name_is_unknown(host: str) -> None:
+    """An ``OSError`` as of any other name that nobody knows."""
+    with pytest.raises(OSError, match="is no name of a host"):
+        await resolve(host, 443)
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -136,6 +150,17 @@ async def test_an_internal_address_is_refused(deployment: Deployment) -> None:
         ("fe80::1%eth0", False),
         ("fd00::1", False),
         ("2002:7f00:1::", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
+        ("64:ff9b::10.0.0.1", False),  # by a gateway to IPv4
+        ("64:ff9b::5db8:d822", True),
+        ("64:ff9b:1::10.0.0.1", False),
+        ("fec0::1", False),
+        ("192.0.0.192", False),  # metadata of a cloud
+        ("100.100.100.200", False),  # of another one
+        ("fd00:ec2::254", False),
+        ("2130706433", False),  # not an address, whatever some programs make of it
+        ("0177.0.0.1", False),
         ("nonsense", False),
     ],
 )

@@ -131,7 +131,7 @@ class _Account:
 
     async def issue(self, call: Call) -> bytes:
         user = call.logged_in()
-        body = await call.body(_TokenBody)
+        body = await call.body(_TokenBody, absent=_TokenBody())
         expires = int(time.time()) + DEFAULT_LIFE if body.expires is None else _checked_expiry(body.expires)
         issued = await self._access.accounts.issue(user.name, label=body.label or "", expires=expires)
         await self._sync.tell(user)
@@ -139,7 +139,7 @@ class _Account:
 
     async def change_token(self, call: Call) -> bytes:
         user = call.logged_in()
-        body = await call.body(_TokenBody)
+        body = await call.body(_TokenBody, absent=_TokenBody())
         given = body.token or _used_token(call)
         if not given:
             raise Refusal.TOKEN_MISSING.error()

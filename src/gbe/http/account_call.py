@@ -71,9 +71,15 @@ class Call:
             raise Refusal.INVALID_REQUEST.error("expected a form") from None
         return dict(fields)
 
-    async def body(self, kind: type[T]) -> T:
-        """The body, read as JSON. Raises ``NotifyError``: 41303, 40024."""
+    async def body(self, kind: type[T], *, absent: T | None = None) -> T:
+        """The body, read as JSON. Raises ``NotifyError``: 41303, 40024.
+
+        Args:
+            absent: what an empty body means; ``None``: it is refused.
+        """
         raw = await self._raw()
+        if absent is not None and not raw.strip():
+            return absent
         try:
             return msgspec.json.decode(raw, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

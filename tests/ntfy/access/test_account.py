@@ -121,6 +121,7 @@ def test_tokens_are_made_used_changed_and_removed(nodes: Nodes) -> None:
     assert (forever["expires"], forever["label"]) == (0, "tv")
     extended = nodes.one.request("PATCH", "/v1/account/token", headers=bearer, json={}).json()
     assert extended["expires"] > time.time() + 71 * 3600
+    assert nodes.one.request("PATCH", "/v1/account/token", headers=bearer).status_code == 200  # all of it is optional
 
     mine = nodes.one.get("/v1/account", headers=bearer).json()["tokens"]
     assert [token["token"] for token in mine] == [made["token"]]  # the one that is used, in full
@@ -133,6 +134,15 @@ def test_tokens_are_made_used_changed_and_removed(nodes: Nodes) -> None:
     assert user.request(nodes.one, "DELETE", "/v1/account/token", headers=shown).status_code == 200
     eventually(lambda: nodes.other.get("/v1/account", headers=bearer).status_code == 401, "the token is gone")
     refused(user.request(nodes.one, "DELETE", "/v1/account/token"), 40023)
+
+
+def test_a_token_needs_no_body(memory_nodes: Nodes) -> None:
+    """``curl -u ann:pw -X POST …/v1/account/token`` makes one for three days."""
+    user = memory_nodes.new_user()
+    made = user.request(memory_nodes.one, "POST", "/v1/account/token").json()
+    assert abs(made["expires"] - time.time() - 72 * 3600) < 60
+    refused(user.request(memory_nodes.one, "POST", "/v1/account/token", content=b"{"), 40024)
+    refused(user.request(memory_nodes.one, "POST", "/v1/account/password"), 40024)
 
 
 def test_a_user_cannot_touch_the_tokens_of_another(memory_nodes: Nodes) -> None:
