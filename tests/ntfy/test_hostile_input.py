@@ -270,6 +270,8 @@ class TestMalformed:
             b"GET / HTTP/1.1\nHost x\n\n",
             b"SSH-2.0-OpenSSH_9.6\r\n",
             b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /t/json?poll=1 HTTP/1.1\r\n\r\n",
+            request("Host: y", method="GET", path="/t/json?poll=1"),
             request("Content-Length: -1"),
             request("Content-Length: 1x", body=b"x"),
             request("Content-Length: " + "9" * 30),
@@ -374,6 +376,41 @@ class TestMalformed:
             raw.send(request("Connection: Upgrade", "Upgrade: websocket", *lines, method="GET", path=f"/{topic}/ws"))
             assert raw.head()[0] in (400, 426)
             assert raw.is_closed()
+
+    @pytest.mark.parametrize(
+        ("lines", "query", "status"),
+        [
+            (("X-Long: " + "y" * 20_000,), "", 431),
+            (tuple(f"X-{n}: y" for n in range(300)), "", 431),
+            ((), "?x=" + "y" * 20_000, 414),
+            (("Content-Length: 5",), "", 400),
+            (("Transfer-Encoding: chunked",), "", 400),
+        ],
+        ids=["long header", "many headers", "long query", "body", "chunked body"],
+    )
+    def test_handshakes_that_the_library_does_not_take(
+        self, server: Server, topic: str, lines: tuple[str, ...], query: str, status: int
+    ) -> None:
+        """They were neither answered nor ever closed: each cost the server a descriptor."""
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws{query}", *lines))
+            answer = raw.answer()
+            assert (answer.status, answer.body) == (status, b"")
+            assert raw.is_closed()
+
+    def test_only_a_get_becomes_a_websocket(self, server: Server, topic: str) -> None:
+        """Any other request that offers it is what it would be without."""
+        with server.connect() as raw:
+            lines = upgrade(f"/{topic}", "Content-Length: 2").removeprefix(b"GET")
+            raw.send(b"POST" + lines + b"hi")
+            assert raw.answer().json()["message"] == "hi"
+            raw.send(request(method="GET", path=f"/{topic}/json?poll=1"))  # the connection is still one of HTTP
+            assert raw.answer().json()["message"] == "hi"
+
+    def test_a_whole_url_opens_a_websocket_too(self, server: Server, topic: str) -> None:
+        with server.connect() as raw:
+            raw.send(upgrade(f"http://x/{topic}/ws?poll=1"))
+            assert raw.head()[0] == 101
 
     @pytest.mark.parametrize(
         "data",

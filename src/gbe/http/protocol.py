@@ -39,6 +39,7 @@ _TIMEOUT: Final = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\naccess-control-allow-origin: *\r\n"
     b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(_TIMEOUT_BODY), _TIMEOUT_BODY)
 )
+_REFUSED_UPGRADE: Final = b"\r\naccess-control-allow-origin: *\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _MOST_DISCARDED: Final = 1024 * 1024
 """Bytes of a body that are read and dropped after its request was answered, so that the client sees the answer."""
 
@@ -166,6 +167,10 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if size > self.limits.max_header_bytes:
             self._refuse(_TOO_LARGE % (len(_TOO_LARGE_BODY), _TOO_LARGE_BODY))
             raise _RefusedError
+        hosts = [name for name, _ in self.headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):  # RFC 9112, section 3.2
+            self.send_400_response("")
+            raise _RefusedError
         if not self.parser.should_upgrade():
             super().on_headers_complete()
             self.headers = []  # trailers would be added to the headers
@@ -183,6 +188,16 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         if self._phase is not _Phase.OFFER:
             super().on_message_complete()
             self._phase = _Phase.IDLE
+
+    def _should_upgrade(self) -> bool:
+        """Only a GET becomes a WebSocket; with any other method the offer is ignored (RFC 6455, section 4.1)."""
+        return self.parser.get_method() == b"GET" and super()._should_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
+        if not self.url.startswith(b"/"):  # a whole URL, as to a proxy
+            parts = httptools.parse_url(self.url)
+            self.url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
+        super().handle_websocket_upgrade()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._running = cycle
@@ -248,6 +263,16 @@ class _RefusedError(Exception):
 
 class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSocket that can close without a frame, as ntfy does after a poll, and lets go of clients that are gone."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            # a head that the library does not take (too many headers, a long line, a body) makes no request, which
+            # uvicorn would neither answer nor ever close
+            said = b"".join(self.conn.data_to_send()).partition(b"\r\n")[0] or b"HTTP/1.1 400 Bad Request"
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(said + _REFUSED_UPGRADE)
+            self.transport.close()
 
     async def send(self, message: Any) -> None:
         if (
