@@ -175,6 +175,17 @@ def test_the_server_pings(server: Server, topic: str) -> None:
         assert json.loads(frame(raw)[1])["id"] == sent["id"]
 
 
+def test_a_stream_outlives_the_time_that_its_handshake_had(memory_start: StartServer, topic: str) -> None:
+    """The deadline of a request's headers ends with them; it once ended every stream."""
+    server = memory_start(http=HttpConfig(header_timeout=1.0), notify=NotifyConfig(keepalive_interval=KEEPALIVE))
+    with server.connect() as raw:
+        raw.send(upgrade(f"/{topic}/ws"))
+        assert raw.head()[0] == 101
+        assert [frame(raw)[0] for _ in range(2)] == [1, 9]  # the ping comes seconds after the deadline
+        sent = server.publish(topic, "x")
+        assert json.loads(frame(raw)[1])["id"] == sent["id"]
+
+
 def test_a_client_that_answers_no_ping_is_dropped(memory_start: StartServer, caplog: pytest.LogCaptureFixture) -> None:
     """One that reads what it is sent, and one that does not even do that; who answers stays."""
     topic = unique("t")

@@ -194,6 +194,7 @@ class GuardedHttpProtocol(HttpToolsProtocol):
         return self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def handle_websocket_upgrade(self) -> None:
+        self._stop_timer()  # the connection is another protocol's from now on
         if not self.url.startswith(b"/"):  # a whole URL, as to a proxy
             parts = httptools.parse_url(self.url)
             self.url = (parts.path or b"/") + (b"?" + parts.query if parts.query else b"")
