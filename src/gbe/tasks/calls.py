@@ -167,6 +167,7 @@ class HttpCall(_Call):
         headers = {
             "Host": self._url.netloc.decode(),
             "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
             "Gbe-Task-Id": ctx.task_id,
             "Gbe-Task-Attempt": str(ctx.attempt),
         }
@@ -181,8 +182,11 @@ class HttpCall(_Call):
                 extensions={"sni_hostname": host},
             ) as response,
         ):
+            if response.headers.get("content-encoding", "identity").lower() != "identity":
+                # a few kilobytes may stand for gigabytes
+                raise DoNotRetryError(f"{host} answered in an encoding that was not asked for")
             body = b""
-            async for part in response.aiter_bytes():
+            async for part in response.aiter_raw():
                 body += part
                 if len(body) > MOST_ANSWER:
                     raise DoNotRetryError(f"{host} answered with more than {MOST_ANSWER} bytes")
