@@ -427,6 +427,43 @@ class TestMalformed:
         eventually(lambda: len(server.application.streams) == 0, "the stream ends")
 
 
+class TestFloodsOfFrames:
+    """What a client sends on a WebSocket costs the server no memory, however much it is."""
+
+    def test_pings_whose_pongs_are_not_read(self, server: Server, topic: str) -> None:
+        ping = b"\x89\xbc\0\0\0\0" + b"x" * 60
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel holds what this is about
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", server.port))
+        with Raw(sock) as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            raw.send(ping * (MIB // len(ping)))
+            before = memory()
+            for _ in range(12):
+                raw.send(ping * (MIB // len(ping)))
+            assert memory() - before < 5 * MIB
+        assert server.publish(topic, "x")["message"] == "x"
+
+    def test_pieces_of_a_message_that_never_ends(self, server: Server, topic: str) -> None:
+        """Empty ones, so that the size of the message stays what it is."""
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            raw.send(b"\x01\x80\0\0\0\0" + b"\0\x80\0\0\0\0" * 100)
+            assert raw.is_closed(within=12)  # sooner than for want of a pong
+        eventually(lambda: len(server.application.streams) == 0, "the stream ends")
+
+    def test_a_client_may_ping_and_send_pongs_nobody_asked_for(self, server: Server, topic: str) -> None:
+        with server.connect() as raw:
+            raw.send(upgrade(f"/{topic}/ws"))
+            assert raw.head()[0] == 101
+            assert frame(raw)[0] == 1
+            raw.send(b"\x8a\x82\0\0\0\0hi" * 50 + b"\x89\x82\0\0\0\0yo")
+            assert frame(raw) == (10, b"yo")
+
+
 class TestSlowClients:
     """Time is bounded too."""
 

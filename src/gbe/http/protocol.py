@@ -14,6 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 
 from gbe.http.asgi import ClientGoneError
 from gbe.http.config import HttpConfig
@@ -46,6 +47,9 @@ _MOST_DISCARDED: Final = 1024 * 1024
 _ENOUGH: Final = 64 * 1024
 """Bytes of a body that must come within ``http.body_timeout`` if it is not complete by then."""
 
+
+_MOST_PIECES: Final = 64
+"""Of a message from a client, which has nothing to say (section 5.5)."""
 
 _GOODBYE_TIMEOUT: Final = 2.0
 """Seconds that a client which has answered no ping may take to read that it is disconnected."""
@@ -297,6 +301,20 @@ class QuietWebSocketProtocol(WebSocketsSansIOProtocol):
         scope = getattr(self, "scope", None)  # there is none before a good handshake
         if scope is not None:
             scope.pop(OUTLET, None)  # a cycle, as above
+
+    def handle_ping(self) -> None:
+        """A client that does not read its pongs gets no more of them; they would pile up here."""
+        if self.is_stalled:
+            self.conn.data_to_send()
+        else:
+            super().handle_ping()
+
+    def handle_cont(self, event: Frame) -> None:
+        """The size of a message is bounded, but not the number of its pieces, which may be empty."""
+        if len(self.frames) >= _MOST_PIECES:
+            self.abort()
+        else:
+            super().handle_cont(event)
 
     async def run_asgi(self) -> None:
         cast("dict[str, Any]", self.scope)[OUTLET] = self
