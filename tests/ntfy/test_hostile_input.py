@@ -427,6 +427,23 @@ class TestMalformed:
         eventually(lambda: len(server.application.streams) == 0, "the stream ends")
 
 
+def test_addresses_in_a_message_are_never_asked(server: Server, topic: str) -> None:
+    """Whatever a publisher names, it is the subscribers' devices that go there."""
+    with socket.create_server(("127.0.0.1", 0)) as inside:
+        url = f"http://127.0.0.1:{inside.getsockname()[1]}/latest/meta-data"
+        names = ("Attach", "Icon", "Click")
+        actions = f"view, a, {url}; http, b, {url}"
+        sent = server.publish(topic, "x", headers={**dict.fromkeys(names, url), "Actions": actions})
+        assert sent["attachment"] == {"name": "meta-data", "url": url}
+        document = {"topic": topic, **{name.lower(): url for name in names}}
+        assert server.post("/", json.dumps(document)).status_code == 200
+        for form in ("json", "sse", "raw"):
+            assert server.get(f"/{topic}/{form}?poll=1").status_code == 200
+        inside.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            inside.accept()
+
+
 class TestFloodsOfFrames:
     """What a client sends on a WebSocket costs the server no memory, however much it is."""
 
