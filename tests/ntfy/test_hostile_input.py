@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, refused
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, peers, refused
 from tests.ntfy.test_websocket import frame, upgrade
 
 from gbe.http.config import HttpConfig
@@ -687,6 +687,31 @@ class TestSlowReaders:
             again.opened()
             for _ in range(count):
                 again.message()
+
+    @pytest.mark.parametrize("form", ["json", "ws"])
+    def test_one_whose_stream_ends_is_not_waited_for(self, start: StartServer, topic: str, form: str) -> None:
+        """What is buffered for it would hold its connection, whether the server stops or it may no longer read."""
+        notify = NotifyConfig(
+            keepalive_interval=KEEPALIVE, message_size_limit=MIB, subscriber_queue_bytes=64 * MIB, base_url="http://x"
+        )
+        server = start(notify=notify)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", server.port))
+        path = f"/{topic}/{form}"
+        with Raw(sock) as raw:
+            raw.send(upgrade(path) if form == "ws" else _get(path))
+            raw.head()
+            eventually(lambda: len(server.application.streams) == 1, "the stream is open")
+            for _ in range(9):
+                server.publish(topic, "x" * 900_000)
+
+            async def end() -> None:
+                server.application.end_streams()
+
+            server.loop.call(end())
+            eventually(lambda: sock.getsockname() not in peers(), "the connection is gone", within=20)
 
     def test_a_large_replay_waits_for_its_reader(self, start: StartServer, topic: str) -> None:
         """A replay is read from the engine as fast as the client takes it."""

@@ -1,18 +1,14 @@
 """WebSocket subscriptions: section 5.5."""
 
 import base64
-import contextlib
 import json
 import os
-import socket
-import stat
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, refused, unique
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, peers, refused, unique
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection
 
@@ -189,26 +185,15 @@ def test_a_client_that_answers_no_ping_is_dropped(memory_start: StartServer, cap
             silent.send(upgrade(f"/{topic}/ws"))
         assert reading.head()[0] == 101
         addresses = [silent.socket.getsockname() for silent in (reading, deaf)]
-        eventually(lambda: set(addresses) <= _peers(), "the server has both")
+        eventually(lambda: set(addresses) <= peers(), "the server has both")
         assert reading.is_closed()
-        eventually(lambda: not _peers().intersection(addresses), "their descriptors are gone")
-        assert lively.socket.getsockname() in _peers()
+        eventually(lambda: not peers().intersection(addresses), "their descriptors are gone")
+        assert lively.socket.getsockname() in peers()
         sent = server.publish(topic, "x")
         assert receive(lively)["id"] == sent["id"]
     told = [record for record in caplog.records if "has not answered a ping within 1 s" in record.getMessage()]
     assert [record.__dict__["client"] for record in told] == ["127.0.0.1"] * 2
     assert not any(topic in str(record.__dict__) for record in told)
-
-
-def _peers() -> set[Any]:
-    """Who is at the other end of the connections of this process."""
-    found = set()
-    for entry in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):
-            if stat.S_ISSOCK(os.fstat(int(entry.name)).st_mode):
-                with socket.socket(fileno=os.dup(int(entry.name))) as copy:
-                    found.add(copy.getpeername())
-    return found
 
 
 def test_a_client_that_closes_is_answered(server: Server, topic: str) -> None:

@@ -5,7 +5,6 @@ that takes nothing for too long is disconnected, and nobody else notices.
 """
 
 import asyncio
-import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable
@@ -101,8 +100,9 @@ class EventStream(ABC):
             if pump.done() and not ended.done():
                 self._break_off(pump.exception())
                 await gone
-            else:
-                await self._end_properly(send)
+            elif not await self._ends_properly(send):
+                self._outlet.abort()  # its client does not read, and what is buffered would hold the connection
+                await gone
         finally:
             for task in tasks:
                 task.cancel()
@@ -143,10 +143,15 @@ class EventStream(ABC):
                 logger.error("stream of events failed", exc_info=error, extra=context)
         self._outlet.abort()
 
-    async def _end_properly(self, send: Send) -> None:
-        with contextlib.suppress(TimeoutError, ClientGoneError):
+    async def _ends_properly(self, send: Send) -> bool:
+        try:
             async with asyncio.timeout(_FINISH_TIMEOUT):
                 await self._finish(send)
+        except TimeoutError:
+            return False
+        except ClientGoneError:
+            pass
+        return True
 
 
 class HttpEventStream(EventStream):

@@ -5,7 +5,6 @@ straight to the connection; only a client that reads slowly gets a queue, and a 
 """
 
 import asyncio
-import contextlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -32,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 WEBSOCKET_WRITE_DEADLINE: Final = 2.0
 GOING_AWAY: Final = 1001
+_FINISH_TIMEOUT: Final = 1.0
 
 _STREAM_HEADERS: Final = (ORIGIN, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 """Not to be kept or collected by anything between us and the client."""
@@ -319,10 +319,19 @@ class Stream(ABC):
 
     async def _end_properly(self) -> None:
         if self._pump is not None:
-            await asyncio.wait({self._pump}, timeout=1)
-        with contextlib.suppress(TimeoutError, ClientGoneError):
-            async with asyncio.timeout(1):
+            await asyncio.wait({self._pump}, timeout=_FINISH_TIMEOUT)
+        try:
+            async with asyncio.timeout(_FINISH_TIMEOUT):
                 await self._finish()
+        except TimeoutError:
+            # its client does not read: what is buffered would hold the connection for as long as that one likes
+            logger.warning(
+                "stream dropped: its client does not read that it ends", extra={"topics": masked(self._listed)}
+            )
+            self._outlet.abort()
+            await self._until_gone()
+        except ClientGoneError:
+            pass
 
     def _close(self) -> None:
         self._live = False
