@@ -51,6 +51,15 @@ def pour(raw: Raw, piece: bytes, limit: int) -> int:
     return sent
 
 
+def deaf(server: Server) -> Raw:
+    """A connection for whose client the kernel holds little: what it does not read, the server would have to."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(PATIENCE)
+    sock.connect(("127.0.0.1", server.port))
+    return Raw(sock)
+
+
 def test_the_server_goes_on(server: Server, topic: str) -> None:
     """What the other tests of this file rely on: an ordinary request works."""
     assert server.poll(topic) == []
@@ -449,11 +458,7 @@ class TestFloodsOfFrames:
 
     def test_pings_whose_pongs_are_not_read(self, server: Server, topic: str) -> None:
         ping = b"\x89\xbc\0\0\0\0" + b"x" * 60
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or the kernel holds what this is about
-        sock.settimeout(PATIENCE)
-        sock.connect(("127.0.0.1", server.port))
-        with Raw(sock) as raw:
+        with deaf(server) as raw:
             raw.send(upgrade(f"/{topic}/ws"))
             assert raw.head()[0] == 101
             raw.send(ping * (MIB // len(ping)))
@@ -516,11 +521,11 @@ class TestSlowClients:
             assert raw.is_closed()
 
     def test_an_idle_connection_is_kept_and_then_closed(self, start: StartServer, topic: str) -> None:
-        server = start(http=HttpConfig(header_timeout=1.0, keep_alive_timeout=3))
+        server = start(http=HttpConfig(header_timeout=0.8, keep_alive_timeout=4))
         with server.connect() as raw:
             raw.send(request("Content-Length: 1", body=b"x", path=f"/{topic}"))
             assert raw.answer().status == 200
-            raw.socket.settimeout(1.0)
+            raw.socket.settimeout(1.5)
             with pytest.raises(TimeoutError):
                 raw.socket.recv(1)
             raw.socket.settimeout(PATIENCE)
@@ -654,12 +659,8 @@ class TestSlowReaders:
     ) -> Iterator[tuple[Server, Raw, str]]:
         """A server and a connection whose client reads the open event and nothing more."""
         server = start(notify=self.CONFIG)
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(PATIENCE)
-        sock.connect(("127.0.0.1", server.port))
         path = f"/{topic}/{request.param}"
-        with Raw(sock) as raw:
+        with deaf(server) as raw:
             raw.send(upgrade(path) if request.param == "ws" else _get(path))
             raw.head()
             yield server, raw, request.param
@@ -695,12 +696,8 @@ class TestSlowReaders:
             keepalive_interval=KEEPALIVE, message_size_limit=MIB, subscriber_queue_bytes=64 * MIB, base_url="http://x"
         )
         server = start(notify=notify)
-        sock = socket.socket()
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.settimeout(PATIENCE)
-        sock.connect(("127.0.0.1", server.port))
         path = f"/{topic}/{form}"
-        with Raw(sock) as raw:
+        with deaf(server) as raw:
             raw.send(upgrade(path) if form == "ws" else _get(path))
             raw.head()
             eventually(lambda: len(server.application.streams) == 1, "the stream is open")
@@ -711,7 +708,7 @@ class TestSlowReaders:
                 server.application.end_streams()
 
             server.loop.call(end())
-            eventually(lambda: sock.getsockname() not in peers(), "the connection is gone", within=20)
+            eventually(lambda: raw.socket.getsockname() not in peers(), "the connection is gone", within=20)
 
     def test_a_large_replay_waits_for_its_reader(self, start: StartServer, topic: str) -> None:
         """A replay is read from the engine as fast as the client takes it."""

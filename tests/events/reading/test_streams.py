@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.events.reading.conftest import Component, StartServer, with_events
-from tests.ntfy.server import PATIENCE, Server, Stream, eventually
+from tests.ntfy.server import PATIENCE, Server, Stream, eventually, peers
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gbe.http.config import HttpConfig
@@ -301,6 +301,24 @@ def test_a_client_that_does_not_read_is_disconnected_and_others_notice_nothing(
         component.say("after")
         assert take(stream, 1) == ["after"]
         assert slow.is_closed()
+
+
+def test_a_stream_that_ends_is_not_waited_for_while_its_client_does_not_read(memory_start: StartServer) -> None:
+    """What is buffered for it would hold its connection."""
+    server = with_events(memory_start())
+    component = Component(server)
+    with server.connect() as slow, server.subscribe(path(component)) as stream:
+        slow.send(f"GET /{path(component)}/json HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert slow.head()[0] == 200
+        for number in range(20):  # more than the kernel takes for it
+            component.say(str(number), details={"y": "y" * 900_000})
+        assert take(stream, 20)[-1] == "19"
+
+        async def end() -> None:
+            server.application.end_streams()
+
+        server.loop.call(end())
+        eventually(lambda: slow.socket.getsockname() not in peers(), "the connection is gone", within=20)
 
 
 def test_a_server_that_stops_ends_its_streams_properly(start: StartServer) -> None:
