@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.vectors.files import contract
 
 from gbe.errors import BrokenRecordError, InvalidEnvelopeError, InvalidEventError
 from gbe.schemas import stored, tasks
@@ -85,6 +86,11 @@ def test_payloads_are_refused_as_a_whole(broken: bytes) -> None:
         tasks.decode_signal(signal)
     with pytest.raises(BrokenRecordError, match="not a task's record: params: type: "):
         stored.check_json("a task's record", "params", broken * 2)
+
+
+def test_the_bound_is_that_of_the_contract() -> None:
+    """Rust and Go compare theirs with the same file."""
+    assert contract().schemas["payload"]["x-max-depth"] == MAX_DEPTH
 
 
 def test_the_deepest_payload_passes() -> None:
