@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.vectors.files import contract
+from tests.vectors.files import contract, levels
 
 from gbe.errors import BrokenRecordError, InvalidEnvelopeError, InvalidEventError
 from gbe.schemas import stored, tasks
@@ -19,15 +19,6 @@ def nested(levels: int, inside: str = "") -> str:
     return (
         '[{"[\\"{[":' * (levels // 2) + "[" * (levels % 2) + (inside or "1") + "]" * (levels % 2) + "}]" * (levels // 2)
     )
-
-
-def levels(value: Any) -> int:
-    """How deep a value is, level by level."""
-    level, found = [value], 0
-    while level := [one for one in level if isinstance(one, list | dict)]:
-        found += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    return found
 
 
 values = st.recursive(
