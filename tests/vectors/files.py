@@ -44,6 +44,15 @@ def encoded(vector: dict[str, Any]) -> Any:
     return json.loads(vector["encoded_text"]) if "encoded_text" in vector else vector["encoded"]
 
 
+def levels(value: Any) -> int:
+    """How deep a value is, level by level."""
+    level, found = [value], 0
+    while level := [one for one in level if isinstance(one, list | dict)]:
+        found += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return found
+
+
 def raw_payload(file: str) -> bytes:
     """The payload of a vector, byte by byte as the file has it."""
     members = msgspec.json.decode((ROOT / "vectors" / f"{file}.json").read_bytes(), type=dict[str, msgspec.Raw])

@@ -24,7 +24,8 @@ else:
 
 import gbe.schemas
 names = [module.name for module in pkgutil.walk_packages(gbe.schemas.__path__, "gbe.schemas.")]
-names += ["gbe.lifecycle.record", "gbe.lifecycle.moves", "gbe.lifecycle.names", "gbe.graph.record", "gbe.graph.names"]
+names += ["gbe.lifecycle." + name for name in ("record", "moves", "names", "history")]
+names += ["gbe.graph.record", "gbe.graph.names"]
 names += ["gbe.transport.nats.wire", "gbe.transport.redis.wire", "gbe.state.nats.wire"]
 for name in names:
     importlib.import_module(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema.validators import Draft202012Validator
 from tests.vectors.files import contract, in_bytes, named
@@ -279,6 +279,9 @@ def test_the_patterns_name_what_gbe_writes_and_reads() -> None:
         assert is_named is bool(history.read({name: line})), name
 
 
+@example(1, 0, "w", "😀" * history.MAX_ERROR)
+@example(2**63 - 1, 1, "w", "😀" * (history.MAX_ERROR + 1))
+@example(0, 1, "w", None)
 @given(numbers, numbers, words, st.one_of(st.none(), st.text(st.characters(codec="utf-8"), max_size=220)))
 def test_a_line_is_read_if_its_schema_allows_its_values(attempt: int, at: int, word: str, rest: str | None) -> None:
     """Both kinds, both ways: what the schema refuses is skipped."""

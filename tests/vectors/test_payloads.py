@@ -8,7 +8,7 @@ import jsonschema
 import msgspec
 import pytest
 from jsonschema.validators import Draft202012Validator
-from tests.vectors.files import contract, encoded, named, raw_payload, vectors
+from tests.vectors.files import contract, encoded, levels, named, raw_payload, vectors
 
 from gbe.contracts.types import REFUSALS, PayloadType, is_payload
 from gbe.contracts.vectors import same, without_defaults
@@ -102,19 +102,10 @@ def _strict(payload: bytes) -> Any:
         raise ValueError(constant)
 
     value = json.loads(payload.decode("utf-8"), parse_constant=refuse)
-    if _levels(value) > CONTRACT.schemas["payload"]["x-max-depth"]:
+    if levels(value) > CONTRACT.schemas["payload"]["x-max-depth"]:
         raise ValueError("nested too deep")
     json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
-
-
-def _levels(value: Any) -> int:
-    """How deep a value is, level by level."""
-    level, found = [value], 0
-    while level := [one for one in level if isinstance(one, list | dict)]:
-        found += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    return found
 
 
 def test_every_field_of_every_schema_occurs_in_a_vector() -> None:

@@ -5,8 +5,8 @@ from typing import Final
 MODULE: Final = '''"""Events of @name@: their types, a publisher that checks them, and a handler to begin with.
 
 gbe serve                       in one terminal, in the folder of gbe.yaml
+gbe worker @module@:app         in another one: handles what comes from now on
 python @module@.py              publishes one event
-gbe worker @module@:app         handles what comes
 
 schemas/json/@name@ says the same in every language; `gbe schema check` holds both together.
 """

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.vectors.files import contract, levels
 
 from gbe.errors import BrokenRecordError, InvalidEnvelopeError, InvalidEventError
 from gbe.schemas import stored, tasks
@@ -18,15 +19,6 @@ def nested(levels: int, inside: str = "") -> str:
     return (
         '[{"[\\"{[":' * (levels // 2) + "[" * (levels % 2) + (inside or "1") + "]" * (levels % 2) + "}]" * (levels // 2)
     )
-
-
-def levels(value: Any) -> int:
-    """How deep a value is, level by level."""
-    level, found = [value], 0
-    while level := [one for one in level if isinstance(one, list | dict)]:
-        found += 1
-        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
-    return found
 
 
 values = st.recursive(
@@ -85,6 +77,11 @@ def test_payloads_are_refused_as_a_whole(broken: bytes) -> None:
         tasks.decode_signal(signal)
     with pytest.raises(BrokenRecordError, match="not a task's record: params: type: "):
         stored.check_json("a task's record", "params", broken * 2)
+
+
+def test_the_bound_is_that_of_the_contract() -> None:
+    """Rust and Go compare theirs with the same file."""
+    assert contract().schemas["payload"]["x-max-depth"] == MAX_DEPTH
 
 
 def test_the_deepest_payload_passes() -> None:

@@ -100,8 +100,8 @@ proptest! {
     #[test]
     fn fields_of_records(
         fields in btree_map(
-            select(std::vec!["state", "attempt", "priority", "params", "worker", "chunks", "sizes", "runs", "rev", "task_type"]).prop_map(String::from),
-            prop_oneof![vec(any::<u8>(), 0..30), select(std::vec!["pending", "running", "high", "1", "{}", "99999999999999999999"]).prop_map(|text| text.as_bytes().to_vec())],
+            select(std::vec!["state", "attempt", "priority", "params", "worker", "chunks", "sizes", "runs", "rev", "task_type", "attempt_1_started", "attempt_31_ended"]).prop_map(String::from),
+            prop_oneof![vec(any::<u8>(), 0..30), select(std::vec!["pending", "running", "high", "1", "{}", "99999999999999999999", "1 2 w -", "1 2 retried a  b", "1 2 failed"]).prop_map(|text| text.as_bytes().to_vec())],
             0..8,
         ),
     ) {
