@@ -158,6 +158,13 @@ def _schemas() -> dict[str, Any]:
         "properties": {
             **dict.fromkeys(("name", "task_type", "task_id", "error"), STRING),
             "state": {**STRING, "enum": [each.word for each in Code]},
+            "undo": {
+                **STRING,
+                "enum": [
+                    each.word for each in (Code.STARTING, Code.RUNNING, Code.COMPLETED, Code.FAILED, Code.CANCELLED)
+                ],
+                "description": "how far its undoing is, where there is one",
+            },
             "run": INTEGER,
             "items": {**INTEGER, "description": "of a fan-out"},
             "chunks": {"type": "object", "additionalProperties": INTEGER},
