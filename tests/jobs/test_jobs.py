@@ -110,7 +110,7 @@ async def test_a_job_fails_and_its_retry_keeps_what_succeeded(bench: Bench) -> N
         plan = await bench.jobs.store.plan(job.job_id)
         shown = {task["name"]: task.get("undo") for task in views.document(failed, plan.definition)["tasks"]}
         assert shown == {"fetch": None, "double": "completed", "late": None, "total": None}
-        assert views.states(failed, plan.definition)["double"] == "completed, 2 items, undo completed"
+        assert views.states(failed, plan.definition)["double"] == "completed, 2 items, undone"
         calls["mended"] = 1
         await eventually(lambda: _retried(bench, job.job_id), "retried")
         done = await bench.jobs.wait(job.job_id, PATIENCE)

@@ -160,9 +160,7 @@ def _schemas() -> dict[str, Any]:
             "state": {**STRING, "enum": [each.word for each in Code]},
             "undo": {
                 **STRING,
-                "enum": [
-                    each.word for each in (Code.STARTING, Code.RUNNING, Code.COMPLETED, Code.FAILED, Code.CANCELLED)
-                ],
+                "enum": [each.word for each in (Code.STARTING, Code.RUNNING, Code.COMPLETED, Code.FAILED)],
                 "description": "how far its undoing is, where there is one",
             },
             "run": INTEGER,

@@ -87,7 +87,7 @@ def states(job: JobRecord, definition: JobDefinition) -> dict[str, str]:
     for number, node in enumerate(definition.nodes):
         items = f", {job.sizes[number]} items" if number in job.sizes else ""
         undoing = _undoing(job, number)
-        undone = "" if undoing is None else f", undo {undoing}"
+        undone = "" if undoing is None else f", undo {undoing}" if undoing != "completed" else ", undone"
         found[node.name] = f"{job.code(number).word}{items}{undone}"
     return found
 
