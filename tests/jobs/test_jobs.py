@@ -9,6 +9,7 @@ from tests.waiting import PATIENCE, eventually
 from gbe.errors import IllegalJobTransitionError
 from gbe.graph import progress
 from gbe.graph.record import JobState
+from gbe.jobs import views
 from gbe.jobs.advance import Advancer, Step
 from gbe.schemas.jobs import decode_event
 
@@ -106,6 +107,10 @@ async def test_a_job_fails_and_its_retry_keeps_what_succeeded(bench: Bench) -> N
         assert "task late: " in failed.error
         assert calls["undo double [0, 2]"] == 1
         assert (await bench.words(job.job_id))["total"] == "cancelled"
+        plan = await bench.jobs.store.plan(job.job_id)
+        shown = {task["name"]: task.get("undo") for task in views.document(failed, plan.definition)["tasks"]}
+        assert shown == {"fetch": None, "double": "completed", "late": None, "total": None}
+        assert views.states(failed, plan.definition)["double"] == "completed, 2 items, undone"
         calls["mended"] = 1
         await eventually(lambda: _retried(bench, job.job_id), "retried")
         done = await bench.jobs.wait(job.job_id, PATIENCE)

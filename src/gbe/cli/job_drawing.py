@@ -49,6 +49,8 @@ def _line(task: dict[str, Any], branch: str) -> Text:
     line.append(f"  {task['state']}", colour)
     if (items := task.get("items")) is not None:
         line.append(f"  {_progress(task, items)}", "default")
+    if undoing := task.get("undo"):
+        line.append("  ↩ undone" if undoing == "completed" else f"  ↩ undo {undoing}", "yellow")
     if after := task.get("depends_on"):
         line.append(f"  ← {clean(', '.join(after))}", "dim")
     if error := task.get("error"):

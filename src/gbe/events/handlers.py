@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from gbe.errors import ConfigError, InvalidEventError
 from gbe.lifecycle.backoff import Backoff
+from gbe.plain import without_stop
 from gbe.schemas.events.base import Event
 from gbe.schemas.events.registry import EventRegistry, EventSchema
 from gbe.transport.base import LATEST, ConsumeOptions, Delivery, Start, check_group
@@ -104,7 +105,7 @@ class EventHandler:
         if self.is_async:
             await self.function(event, **more)
         else:
-            await asyncio.to_thread(self.function, event, **more)
+            await asyncio.to_thread(without_stop, self.function, event, **more)
 
 
 def _hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def _edge(start: tuple[float, float], end: tuple[float, float]) -> str:
 
 def _box(place: tuple[float, float], name: str, is_fan_out: bool, state: str | None) -> str:
     x, y = place
-    colour = _COLOURS.get((state or "").partition(" ")[0], "#ffffff")
+    colour = _COLOURS.get((state or "").partition(",")[0], "#ffffff")
     shape = f'width="{_WIDTH}" height="{_HEIGHT}" rx="7" fill="{colour}"'
     shadow = f'<rect x="{x + 5:g}" y="{y + 5:g}" {shape}/>' if is_fan_out else ""
     shown = name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"

@@ -162,6 +162,10 @@ def _schemas() -> dict[str, Any]:
         {
             **dict.fromkeys(("name", "task_type", "task_id", "error"), STRING),
             "state": one_of(each.word for each in Code),
+            "undo": {
+                **one_of(each.word for each in (Code.STARTING, Code.RUNNING, Code.COMPLETED, Code.FAILED)),
+                "description": "how far its undoing is, where there is one",
+            },
             "run": INTEGER,
             "items": {**INTEGER, "description": "of a fan-out"},
             "chunks": {"type": "object", "additionalProperties": INTEGER},

@@ -8,7 +8,7 @@ from gbe.errors import InvalidJobError
 from gbe.graph import progress
 from gbe.graph.definition import JobDefinition
 from gbe.graph.names import child_id
-from gbe.graph.record import ChunkCode, JobRecord, JobState
+from gbe.graph.record import NOT_UNDONE, ChunkCode, Code, JobRecord, JobState
 from gbe.jobs.timeline import Timeline
 
 _SHAPES: Final = {True: ("[[", "]]"), False: ("[", "]")}
@@ -57,11 +57,19 @@ def _task(job: JobRecord, definition: JobDefinition, number: int) -> dict[str, A
         found["task_id"] = child_id(job.job_id, number, 0, run)
     if run:
         found["run"] = run
+    if (undoing := _undoing(job, number)) is not None:
+        found["undo"] = undoing
     if number in job.errors:
         found["error"] = job.errors[number]
     if node.depends_on:
         found["depends_on"] = list(node.depends_on)
     return found
+
+
+def _undoing(job: JobRecord, number: int) -> str | None:
+    """How far the undoing of a task is, as a word; ``None`` if nothing undoes it."""
+    code = job.undo[number : number + 1]
+    return None if code in ("", NOT_UNDONE) else Code(code).word
 
 
 def moments(found: Timeline) -> dict[str, Any]:
@@ -78,7 +86,9 @@ def states(job: JobRecord, definition: JobDefinition) -> dict[str, str]:
     found = {}
     for number, node in enumerate(definition.nodes):
         items = f", {job.sizes[number]} items" if number in job.sizes else ""
-        found[node.name] = f"{job.code(number).word}{items}"
+        undoing = _undoing(job, number)
+        undone = "" if undoing is None else f", undo {undoing}" if undoing != "completed" else ", undone"
+        found[node.name] = f"{job.code(number).word}{items}{undone}"
     return found
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from gbe.plain import without_stop
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,7 +27,7 @@ class Threads:
             holder: names the call for ``when_over``.
             call: may go on after the caller has been cancelled.
         """
-        future = self._executor.submit(contextvars.copy_context().run, _without_stop, call)
+        future = self._executor.submit(contextvars.copy_context().run, without_stop, call)
         self._calls[holder] = future
         try:
             return await asyncio.wrap_future(future)
@@ -51,11 +53,3 @@ class Threads:
     def close(self) -> None:
         """Begin nothing more; what runs is left to itself."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _without_stop(call: Callable[[], Any]) -> Any:
-    """A future cannot carry ``StopIteration``: whoever awaits it would never hear of it."""
-    try:
-        return call()
-    except StopIteration as exc:
-        raise RuntimeError("the function raised StopIteration") from exc

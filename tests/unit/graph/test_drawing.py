@@ -42,3 +42,5 @@ def test_a_picture_is_well_formed_and_has_each_task_and_each_edge(definition: Jo
     assert len(edges) == sum(len(node.depends_on) for node in definition.nodes)
     states = [text.text for text in root.iter(f"{SPACE}text") if text.get("class") == "s"]
     assert states == ["running, <3> items"] * len(definition.nodes)
+    colours = {box.get("fill") for box in root.iter(f"{SPACE}rect")}
+    assert colours == {"#b9d2ff"}, "the first word chooses the colour, whatever follows it"
