@@ -10,8 +10,9 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from itertools import groupby
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -30,7 +31,7 @@ from gbe.transport.redis.groups import Groups, Subscription
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.keys import SubjectKeys, keys_of
 from gbe.transport.redis.scripts import ACTIVE, CLAIM, EXTEND, GIVE_BACK
-from gbe.transport.redis.sources import Source
+from gbe.transport.redis.sources import Reading, Source
 from gbe.transport.redis.streams import StreamRegistry
 from gbe.transport.redis.wakes import Follower, Wakes
 
@@ -47,6 +48,7 @@ _EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in t
 _FAILURE_PAUSE: Final = 0.2
 _LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
 _AT_ONCE: Final = 500
+_MOST_ROUNDS: Final = 16  # of one turn: then the others are looked at again
 
 
 class RedisDelivery(Delivery):
@@ -75,8 +77,8 @@ class RedisDelivery(Delivery):
         self.member.acknowledge(self)
 
     def settled(self) -> bytes:
-        """End the delivery; returns its entry id, which somebody is to acknowledge."""
-        self._settle()
+        """End the delivery, which is open; returns its entry id, which somebody is to acknowledge."""
+        self._settled = True
         return self.entry_id
 
     async def _nak(self, delay: float) -> None:
@@ -198,6 +200,9 @@ class RedisConsumption(Consumption):
         self._returned: dict[str, None] = {}  # subjects to which we have given messages back since the last look
         self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
+        self._chosen: list[str] = []  # subjects whose turn it is
+        self._asked = 0  # messages for which a read is under way
+        self._gives_all = False  # whether the caller takes all that is here at a time
         self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
         self._followers: dict[str, Follower] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -343,6 +348,7 @@ class RedisConsumption(Consumption):
 
     async def batches(self) -> AsyncIterator[list[Delivery]]:
         """See ``Consumption.batches``."""
+        self._gives_all = True
         while not self._stopped:
             buffer, self._buffer = self._buffer, deque()
             now = time.monotonic()
@@ -502,6 +508,7 @@ class RedisConsumption(Consumption):
     async def _turn(self, subjects: dict[str, None], room: int, work: Callable[[str, int], Awaitable[bool]]) -> None:
         """Look at the subjects whose turn it is; those that have more get another turn."""
         chosen = [subject for subject, _ in zip(subjects, range(min(room, _MOST_SUBJECTS)), strict=False)]
+        self._chosen = chosen
         for subject in chosen:
             del subjects[subject]
         if self._inflight is not None:
@@ -526,24 +533,59 @@ class RedisConsumption(Consumption):
             raise failure
 
     async def _read(self, subject: str, limit: int) -> bool:
-        """Take new messages of a subject; whether there may be more."""
+        """Take new messages of a subject; whether there may be more.
+
+        While it is full of messages and the caller takes them as they come, the next ones are asked for before these
+        are looked at: so the server and this member work at the same time.
+        """
+        reading = self._start_reading(subject, limit)
+        for rounds_left in range(_MOST_ROUNDS, 0, -1):
+            try:
+                entries = await reading.entries()
+            except ReplyError as exc:
+                if not is_missing_group(exc):
+                    raise
+                return await self._groups.restore(self.subscription, self.group, subject)
+            finally:
+                self._asked -= reading.limit
+            if not entries:
+                return False
+            is_full = len(entries) >= reading.limit
+            following = self._room_ahead(subject, len(entries)) if is_full and rounds_left > 1 else 0
+            if following:
+                reading = self._start_reading(subject, following)
+                await asyncio.sleep(0)  # the link writes in the next step of the loop
+            if self._inflight is not None and not self._inflight.is_valid(subject):
+                await self._inflight.mark([subject])
+            self._take(subject, entries)
+            if not following:
+                return is_full
+        return True
+
+    def _start_reading(self, subject: str, limit: int) -> Reading:
         names = keys_of(subject)
-        command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
         source = self._sources.setdefault(subject, Source()) if self.options.tells_gaps else None
-        try:
-            if source is None:
-                reply = await self._client.call(*command, slot=names.slot)
-            else:
-                reply = await source.read(self._client, command, names)
-        except ReplyError as exc:
-            if not is_missing_group(exc):
-                raise
-            return await self._groups.restore(self.subscription, self.group, subject)
-        if not reply:
-            return False
-        entries = reply[0][1]
-        if self._inflight is not None and not self._inflight.is_valid(subject):
-            await self._inflight.mark([subject])
+        command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
+        self._asked += limit
+        return Reading(self._client, command, names, limit, source)
+
+    def _room_ahead(self, subject: str, coming: int) -> int:
+        """For how many messages to ask while others of the subject are coming in already."""
+        page = self.options.batch_size // len(self._chosen)
+        ahead = len(self._buffer)
+        is_full = ahead > self.options.batch_size // 2
+        room = self.options.max_inflight - len(self._held) - ahead - coming - self._asked
+        if not self._gives_all or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
+            return 0
+        return page if self._inflight is None or self._inflight.is_fresh(subject) else 0
+
+    def _has_others_to_read(self) -> bool:
+        return bool(self._returning) or any(subject not in self._chosen for subject in self._ready)
+
+    def _take(self, subject: str, entries: Sequence[Any]) -> None:
+        """Messages of a subject are here."""
+        names = keys_of(subject)
+        source = self._sources.get(subject)
         stream = self._streams.known(subject)
         border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
         expires_at = time.monotonic() + self.options.ack_timeout
@@ -557,7 +599,6 @@ class RedisConsumption(Consumption):
             envelope = wire.entry_envelope(subject, entry_id, fields)
             buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, number))
         self._arrived.set()
-        return len(entries) >= limit
 
     async def _claim(self, subject: str, limit: int) -> bool:
         """Take what came back; whether there may be more."""
@@ -599,11 +640,10 @@ class RedisConsumption(Consumption):
 def acknowledge_all(deliveries: Iterable[RedisDelivery]) -> None:
     """``ack`` each that has not ended, with one command for those that follow on one another in a member's subject."""
     for (member, names), those in groupby(deliveries, _place_of):
-        member.acknowledge_all(names, [delivery for delivery in those if not delivery.is_settled])
+        member.acknowledge_all(names, [delivery for delivery in those if not delivery._settled])  # noqa: SLF001  ours
 
 
-def _place_of(delivery: RedisDelivery) -> tuple[RedisConsumption, SubjectKeys]:
-    return delivery.member, delivery.names
+_place_of: Final[Callable[[RedisDelivery], tuple[RedisConsumption, SubjectKeys]]] = attrgetter("member", "names")
 
 
 async def _outcome(work: Awaitable[bool]) -> bool | BaseException:
