@@ -10,7 +10,7 @@ from gbe.archive.progress import Point
 from gbe.transport.base import Delivery, Position
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A delivery that waits: since when (monotonic), and whether its payload is still there."""
 
     came: float
