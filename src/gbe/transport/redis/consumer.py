@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
@@ -23,13 +24,22 @@ from gbe.redis.errors import RedisFailedError
 from gbe.redis.protocol import Argument, ReplyError
 from gbe.schemas import deadletter
 from gbe.subjects import is_literal
-from gbe.transport.base import ConsumeOptions, Consumption, Delivery, deadletter_for, deadletter_subject
+from gbe.transport.base import (
+    ConsumeOptions,
+    Consumption,
+    Delivery,
+    Parcel,
+    deadletter_for,
+    deadletter_subject,
+    in_parcels,
+)
 from gbe.transport.redis import wire
 from gbe.transport.redis.activity import Activity, Watch
 from gbe.transport.redis.errors import is_missing_group, translated
 from gbe.transport.redis.groups import Groups, Subscription
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.keys import SubjectKeys, keys_of
+from gbe.transport.redis.parcels import Parcels, RedisParcel
 from gbe.transport.redis.scripts import ACTIVE, CLAIM, EXTEND, GIVE_BACK
 from gbe.transport.redis.sources import Reading, Source
 from gbe.transport.redis.streams import StreamRegistry
@@ -49,6 +59,8 @@ _FAILURE_PAUSE: Final = 0.2
 _LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
 _AT_ONCE: Final = 500
 _MOST_ROUNDS: Final = 16  # of one turn: then the others are looked at again
+_MOST_BYTES_AHEAD: Final = 1024 * 1024  # of payload in a read after which the next one may be asked for ahead
+_ONE_OF: Final = 8  # messages tells about how large they are
 
 
 class RedisDelivery(Delivery):
@@ -202,7 +214,8 @@ class RedisConsumption(Consumption):
         self._timers: set[asyncio.TimerHandle] = set()
         self._chosen: list[str] = []  # subjects whose turn it is
         self._asked = 0  # messages for which a read is under way
-        self._gives_all = False  # whether the caller takes all that is here at a time
+        self._gives_parcels = False
+        self.parcels_kept = Parcels()
         self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
         self._followers: dict[str, Follower] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -283,25 +296,29 @@ class RedisConsumption(Consumption):
             await asyncio.wait({self._pump_task}, timeout=_LEAVE_TIMEOUT)
             self._pump_task.cancel()
             await asyncio.gather(self._pump_task, return_exceptions=True)
-            while self._buffer:
-                delivery = self._buffer.popleft()
-                # nobody has seen it: the delivery does not count
-                self.give_back(delivery, delivery.count - 1, 0.0)
+            unseen = [*self._buffer]
+            for parcel in self.parcels_kept.hand_over(lambda _: True):
+                unseen += self.take_apart(parcel)
+            self._buffer.clear()
+            for delivery in unseen:
+                self.give_back(delivery, delivery.count - 1, 0.0)  # the delivery does not count
             self._outbox.flush()
             if self._outbox.sending:
                 await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
             await self._tell_who_comes_next()
-        if not self._held:
-            self._on_settled(self)  # nothing is left to drain
+        self._tell_if_settled()  # nothing is left to drain
 
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
         deadline = time.monotonic() + timeout
         while (now := time.monotonic()) < deadline:
-            if all(delivery.expires_at <= now for delivery in self._held):
+            held: list[RedisDelivery | RedisParcel] = [*self._held, *self.parcels_kept.held]
+            if all(one.expires_at <= now for one in held):
                 break  # others may have them
             await asyncio.sleep(0.01)
+        for parcel in list(self.parcels_kept.held):
+            self.take_apart(parcel)
         for delivery in list(self._held):
             self.give_back(delivery, delivery.count, 0.0)
         if self._pump_task is not None:
@@ -348,7 +365,6 @@ class RedisConsumption(Consumption):
 
     async def batches(self) -> AsyncIterator[list[Delivery]]:
         """See ``Consumption.batches``."""
-        self._gives_all = True
         while not self._stopped:
             buffer, self._buffer = self._buffer, deque()
             now = time.monotonic()
@@ -359,6 +375,35 @@ class RedisConsumption(Consumption):
             else:
                 self._arrived.clear()
                 await self._arrived.wait()
+
+    async def parcels(self) -> AsyncIterator[list[Parcel]]:
+        """See ``Consumption.parcels``. What comes back to the group comes as a delivery, and is a parcel of its own."""
+        self._gives_parcels = True
+        while not self._stopped:
+            now = time.monotonic()
+            buffer, self._buffer = self._buffer, deque()
+            taken = in_parcels(delivery for delivery in buffer if self._is_handed_over(delivery, now))
+            taken += self.parcels_kept.hand_over(partial(self._is_parcel_handed_over, now=now))
+            self._work.set()
+            if taken:
+                yield taken
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _is_parcel_handed_over(self, parcel: RedisParcel, now: float) -> bool:
+        """As for a delivery."""
+        left = parcel.expires_at - now
+        if left <= 0:
+            return False
+        if parcel.number:
+            source = self._sources[parcel.subject]
+            parcel.since = source.since(parcel.number, parcel.first, len(parcel))
+        else:
+            parcel.since = parcel.first
+        if left < _WAITED_LITTLE * self.options.ack_timeout:
+            self.extend_parcel(parcel)
+        return True
 
     def _is_handed_over(self, delivery: RedisDelivery, now: float) -> bool:
         """Whether the group still counts on this delivery; then its whole ack timeout begins now."""
@@ -383,7 +428,27 @@ class RedisConsumption(Consumption):
         self._outbox.acknowledge_all(names, [delivery.settled() for delivery in deliveries])
         self._held.difference_update(deliveries)
         self._work.set()
-        if self._stopped and not self._held:
+        if self._stopped:
+            self._tell_if_settled()
+
+    def acknowledge_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        self._outbox.acknowledge_all(parcel.names, parcel.entry_ids)
+        self.release_parcel(parcel)
+
+    def take_apart(self, parcel: RedisParcel) -> list[RedisDelivery]:
+        """Deliveries in place of a parcel."""
+        parcel.settle()
+        self.parcels_kept.release(parcel)
+        deliveries = [
+            RedisDelivery(envelope, 1, self, parcel.names, entry_id, parcel.expires_at)
+            for envelope, entry_id in zip(parcel.envelopes, parcel.entry_ids, strict=True)
+        ]
+        self._held.update(deliveries)
+        return deliveries
+
+    def _tell_if_settled(self) -> None:
+        if not self._held and not self.parcels_kept.messages:
             self._on_settled(self)
 
     def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
@@ -399,13 +464,27 @@ class RedisConsumption(Consumption):
         delivery.expires_at = time.monotonic() + self.options.ack_timeout
         self._outbox.extend(delivery.names, delivery.entry_id, delivery.count)
 
+    def extend_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        parcel.expires_at = time.monotonic() + self.options.ack_timeout
+        for entry_id in parcel.entry_ids:
+            self._outbox.extend(parcel.names, entry_id, 1)
+
     def release(self, delivery: RedisDelivery) -> None:
         """The place of a delivery is free, whatever the engine thinks of the message."""
         if delivery in self._held:
             self._held.discard(delivery)
-            self._work.set()
-            if self._stopped and not self._held:
-                self._on_settled(self)
+            self._is_released()
+
+    def release_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        if self.parcels_kept.release(parcel):
+            self._is_released()
+
+    def _is_released(self) -> None:
+        self._work.set()
+        if self._stopped:
+            self._tell_if_settled()
 
     async def write_deadletter(self, delivery: Delivery, reason: str) -> None:
         """Store the dead letter; returns when the engine has it."""
@@ -468,8 +547,13 @@ class RedisConsumption(Consumption):
             for delivery in self._buffer:
                 if 0 < delivery.expires_at - now < _EXTEND_BELOW * timeout:
                     self.extend(delivery)
+            for parcel in self.parcels_kept.here:
+                if 0 < parcel.expires_at - now < _EXTEND_BELOW * timeout:
+                    self.extend_parcel(parcel)
             for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
                 self.release(delivery)
+            for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
+                self.release_parcel(parcel)
             if self._inflight is None:
                 self._returning[self._pattern] = None
             else:
@@ -485,10 +569,19 @@ class RedisConsumption(Consumption):
 
     def _room(self) -> int:
         """For how many messages to ask, once there is room enough to be worth a request."""
-        batch, ahead = self.options.batch_size, len(self._buffer)
+        batch, ahead = self.options.batch_size, self._ahead
         if ahead > batch // 2:
             return 0
-        return min(self.options.max_inflight - len(self._held) - ahead, batch - ahead)
+        return min(self._places(), batch - ahead)
+
+    @property
+    def _ahead(self) -> int:
+        """Messages that are here and not handed over."""
+        return len(self._buffer) + self.parcels_kept.ahead
+
+    def _places(self) -> int:
+        """How many more messages this member may have."""
+        return self.options.max_inflight - len(self._held) - len(self._buffer) - self.parcels_kept.messages
 
     async def _pump(self) -> None:
         while not self._stopped:
@@ -551,7 +644,7 @@ class RedisConsumption(Consumption):
             if not entries:
                 return False
             is_full = len(entries) >= reading.limit
-            following = self._room_ahead(subject, len(entries)) if is_full and rounds_left > 1 else 0
+            following = self._room_ahead(subject, entries) if is_full and rounds_left > 1 else 0
             if following:
                 reading = self._start_reading(subject, following)
                 await asyncio.sleep(0)  # the link writes in the next step of the loop
@@ -569,13 +662,14 @@ class RedisConsumption(Consumption):
         self._asked += limit
         return Reading(self._client, command, names, limit, source)
 
-    def _room_ahead(self, subject: str, coming: int) -> int:
+    def _room_ahead(self, subject: str, coming: Sequence[Any]) -> int:
         """For how many messages to ask while others of the subject are coming in already."""
         page = self.options.batch_size // len(self._chosen)
-        ahead = len(self._buffer)
-        is_full = ahead > self.options.batch_size // 2
-        room = self.options.max_inflight - len(self._held) - ahead - coming - self._asked
-        if not self._gives_all or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
+        is_full = self._ahead > self.options.batch_size // 2
+        room = self._places() - len(coming) - self._asked
+        if not self._gives_parcels or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
+            return 0
+        if _ONE_OF * sum(len(fields[-1]) for _, fields in coming[::_ONE_OF]) > _MOST_BYTES_AHEAD:
             return 0
         return page if self._inflight is None or self._inflight.is_fresh(subject) else 0
 
@@ -586,19 +680,33 @@ class RedisConsumption(Consumption):
         """Messages of a subject are here."""
         names = keys_of(subject)
         source = self._sources.get(subject)
-        stream = self._streams.known(subject)
-        border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
         expires_at = time.monotonic() + self.options.ack_timeout
-        buffer = self._buffer
-        has_old = border > 0 and wire.position_of(entries[0][0]).major <= border
-        for entry_id, fields in entries:
-            number = 0 if source is None else source.number()
-            if has_old and wire.position_of(entry_id).major <= border:
-                self._outbox.acknowledge(names, entry_id)  # too old for anybody
-                continue
-            envelope = wire.entry_envelope(subject, entry_id, fields)
-            buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, number))
+        alive = self._alive(names, entries)
+        number = 0
+        if source is not None:
+            source.number(len(entries) - len(alive))
+            number = source.number(len(alive))
+        if not alive:
+            return
+        if self._gives_parcels:
+            self.parcels_kept.arrive(RedisParcel(self, names, alive, expires_at, number))
+        else:
+            buffer, is_told = self._buffer, source is not None
+            for place, (entry_id, fields) in enumerate(alive):
+                envelope = wire.entry_envelope(subject, entry_id, fields)
+                its_number = number + place if is_told else 0
+                buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, its_number))
         self._arrived.set()
+
+    def _alive(self, names: SubjectKeys, entries: Sequence[Any]) -> Sequence[Any]:
+        """Without those that are too old for anybody: they are the first ones, and done with."""
+        stream = self._streams.known(names.subject)
+        border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
+        if border <= 0 or wire.position_of(entries[0][0]).major > border:
+            return entries
+        old = sum(wire.position_of(entry_id).major <= border for entry_id, _ in entries)
+        self._outbox.acknowledge_all(names, [entry_id for entry_id, _ in entries[:old]])
+        return entries[old:]
 
     async def _claim(self, subject: str, limit: int) -> bool:
         """Take what came back; whether there may be more."""

@@ -23,14 +23,15 @@ class Source:
         self._count = 0
         self.last: bytes | None = None
 
-    def number(self) -> int:
-        """Of the next entry, whether or not it is handed over."""
-        self._count += 1
-        return self._run.base + self._count
+    def number(self, count: int = 1) -> int:
+        """Of the next entry, whether or not it is handed over; with ``count``, of the first of so many."""
+        first = self._run.base + self._count + 1
+        self._count += count
+        return first
 
-    def since(self, number: int, position: Position) -> Position:
-        """An entry is handed over: since where nothing is missing."""
-        return self._run.follow(number, position, is_first=True)
+    def since(self, number: int, position: Position, count: int = 1) -> Position:
+        """An entry is handed over, or ``count`` of them: since where nothing is missing."""
+        return self._run.follow(number, position, is_first=True, count=count)
 
     def learn(self, entries: Sequence[Any], next_ones: Sequence[Any] | None) -> None:
         """These were read; ``next_ones`` is what lay behind the last one before."""
