@@ -53,6 +53,7 @@ ENGINES: Final = {  # the client library of an engine is seen by its own back en
     "fsspec": ("gbe.archive.duck",),
     "pyarrow": ("gbe.archive.files",),
     "zstandard": ("gbe.archive.files",),
+    "isal": ("gbe.archive.files",),
     "re2": ("gbe.templates.functions.patterns",),
 }
 BACK_ENDS: Final = {  # who may know a back end of the transport: the other half of the same engine, and what opens it

@@ -151,12 +151,10 @@ class Shaky(Sink):
 
 
 class Gate(Sink):
-    """A sink that takes nothing until it is opened; notes how many messages each batch has."""
+    """A sink that takes nothing until ``is_open``; notes in ``sizes`` how many messages each batch has."""
 
-    def __init__(self, inner: Sink) -> None:
-        self._inner = inner
-        self.is_open = asyncio.Event()
-        self.sizes: list[int] = []
+    def __init__(self, inner: Sink, is_open: asyncio.Event, sizes: list[int]) -> None:
+        self._inner, self.is_open, self.sizes = inner, is_open, sizes
 
     @property
     def where(self) -> str:
@@ -176,21 +174,17 @@ class Gate(Sink):
 
 async def test_what_waits_while_a_file_is_written_goes_into_one_file(archive: Archive) -> None:
     """Fewer and larger files while the archive is behind, up to the most that one may have."""
-    gates: list[Gate] = []
-
-    def gated(sink: Sink) -> Sink:
-        gates.append(Gate(sink))
-        return gates[-1]
-
-    archive.wrap = gated
+    is_open = asyncio.Event()
+    sizes: list[int] = []
+    archive.wrap = lambda sink: Gate(sink, is_open, sizes)  # on a busy machine a lease ends, and a sink is opened again
     published = await publish(archive, 130)
     async with archive.archiving(replace(QUICK, batch_size=20, batch_size_max=60)) as archiver:
         await eventually(lambda: archiver.held >= 120, "as many wait as it takes at a time")
-        gates[-1].is_open.set()
+        is_open.set()
         await eventually(lambda: _has(archive, 130), "all is archived")
         await eventually(archive.is_acknowledged, "all is acknowledged")
     await archive.check(published)
-    assert max(gates[-1].sizes) == 60
+    assert max(sizes) == 60
 
 
 async def test_a_sink_that_fails_loses_and_doubles_nothing(archive: Archive) -> None:

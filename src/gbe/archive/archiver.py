@@ -16,8 +16,7 @@ A crash between any two of them repeats a step, with the same outcome.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from itertools import groupby
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gbe.archive.config import ArchiveConfig
@@ -34,7 +33,7 @@ from gbe.ids import process_name
 from gbe.state.base import StateStore
 from gbe.state.leading import lead
 from gbe.state.lease import Lease
-from gbe.transport.base import EARLIEST, ConsumeOptions, Delivery, Transport
+from gbe.transport.base import EARLIEST, ConsumeOptions, Parcel, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +43,6 @@ _PAUSE: Final = 1.0
 _AT_ONCE: Final = 8  # subjects that are written side by side
 _MOST_DELIVERIES: Final = 1_000_000  # the sink may be down for weeks: that is no reason to give a message up
 _KEPT_BATCHES: Final = 2  # of payload in memory: one is written while the next one comes
-
-
-def _subject_of(delivery: Delivery) -> str:
-    return delivery.envelope.subject
 
 
 class Archiver:
@@ -148,7 +143,7 @@ class Archiver:
         self._is_stopping = True
         try:
             async with asyncio.timeout(self.config.shutdown_timeout):
-                await asyncio.gather(*(writer.flush(found) for found in self._subjects.values() if found.held))
+                await asyncio.gather(*(writer.flush(found) for found in self._subjects.values() if found.count))
                 await self._reports.report(sink.where, self.held, self._oldest_ms())
                 await self._transport.ping()  # the acknowledgements have left
         except (TimeoutError, GbeError) as exc:
@@ -168,33 +163,35 @@ class Archiver:
         while True:
             try:
                 async with self._transport.consume(pattern, self.config.group, options) as deliveries:
-                    async for batch in deliveries.batches():
+                    async for parcels in deliveries.parcels():
                         self._reports.is_well(pattern)
-                        for subject, those in groupby(batch, _subject_of):
-                            await self._take(subject, those)
+                        for parcel in parcels:
+                            await self._take(parcel)
             except GbeError as exc:
                 logger.warning("nothing comes from %s: %s", pattern, exc)
                 await self._reports.alert(pattern, f"{pattern} cannot be archived: {exc}")
             await asyncio.sleep(_PAUSE)
 
-    async def _take(self, subject: str, deliveries: Iterable[Delivery]) -> None:
-        found = self._subjects.get(subject)
+    async def _take(self, parcel: Parcel) -> None:
+        found = self._subjects.get(parcel.subject)
         if found is None:
-            found = self._subjects[subject] = Waiting(subject, self._room)
+            found = self._subjects[parcel.subject] = Waiting(parcel.subject, self._room)
             try:
-                found.point = await self._progress.load(subject)
+                found.point = await self._progress.load(parcel.subject)
             except StateError as exc:
                 logger.debug("progress not known yet: %s", exc)
-        held_before = len(found.held)
-        now = self._clock.monotonic()
-        for delivery in deliveries:
-            if found.point is not None and found.point.covers(delivery.position):
-                if not found.point.life:
-                    await delivery.ack()
-                    continue
+        left: Parcel | None = parcel
+        if found.point is not None and found.point.position is not None and found.point.covers(parcel.first):
+            if found.point.life:
                 found.is_doubtful = True  # the writer finds out
-            found.hold(delivery, now)
-        is_full = held_before < self.config.batch_size <= len(found.held)
+            else:
+                archived, left = parcel.split(found.point.position)
+                if archived is not None:
+                    await archived.ack()
+        held_before = found.count
+        if left is not None:
+            found.hold(left, self._clock.monotonic())
+        is_full = held_before < self.config.batch_size <= found.count
         if not held_before or found.is_doubtful or is_full or self._is_crowded:
             self._news.set()
 
@@ -203,9 +200,9 @@ class Archiver:
         while True:
             await asyncio.sleep(self.config.ack_timeout / 4)
             for found in list(self._subjects.values()):
-                for held in list(found.held.values()):
-                    if not held.delivery.is_settled:
-                        await quietly(held.delivery.in_progress())
+                for held in list(found.held):
+                    if held in found.held:  # still, after those before
+                        await quietly(held.parcel.in_progress())
 
     # -- what goes
 
@@ -238,16 +235,16 @@ class Archiver:
 
     def _due_at(self, found: Waiting) -> float:
         """When a subject is to be written, monotonic."""
-        if not found.held:
+        if not found.count:
             return float("inf")
-        if found.is_doubtful or len(found.held) >= self.config.batch_size or self._is_crowded:
+        if found.is_doubtful or found.count >= self.config.batch_size or self._is_crowded:
             return found.retry_at
         return max(found.since + self.config.batch_timeout, found.retry_at)
 
     def _forget_idle(self) -> None:
         """Memory follows what waits, not what was ever seen."""
         if len(self._subjects) > 10_000:
-            self._subjects = {name: found for name, found in self._subjects.items() if found.held}
+            self._subjects = {name: found for name, found in self._subjects.items() if found.count}
 
     # -- what is said
 

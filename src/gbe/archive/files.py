@@ -6,7 +6,9 @@
 ``parquet``   columns, for query engines; needs ``pyarrow``. ``data_base64`` is text there too
 ============  =====================================================================================
 
-The same messages are the same bytes, with one version of the library that packs them.
+The same messages are the same bytes, with one version of the library that packs them and on one kind of processor:
+ISA-L, which packs gzip, hashes with what it finds there. A retry on another machine, or after an upgrade, may pack the
+same rows into other bytes: so a sink that finds a batch's file already there compares rows.
 """
 
 import gzip
@@ -14,6 +16,8 @@ import io
 import zlib
 from collections.abc import Sequence
 from typing import Any, Final
+
+from isal import igzip
 
 from gbe.archive import rows
 from gbe.archive.batch import Archived
@@ -25,7 +29,7 @@ JSONL_ZST: Final = "jsonl.zst"
 PARQUET: Final = "parquet"
 FORMATS: Final = (JSONL_GZ, JSONL_ZST, PARQUET)
 
-_GZIP_LEVEL: Final = 5  # of audit events: a percent larger than 6, in three quarters of the time
+_GZIP_LEVEL: Final = 2  # of ISA-L. Audit events: 6 % larger than zlib's level 5, in an eighth of the time
 _ZSTD_LEVEL: Final = 3
 _MOST_UNPACKED: Final = 1024 * 1024 * 1024
 
@@ -37,7 +41,7 @@ def pack(messages: Sequence[Archived], form: str = JSONL_GZ) -> bytes:
     lines = rows.encode(messages)
     if form == JSONL_ZST:
         return bytes(_zstandard().ZstdCompressor(level=_ZSTD_LEVEL, write_checksum=True).compress(lines))
-    return gzip.compress(lines, _GZIP_LEVEL, mtime=0)
+    return igzip.compress(lines, _GZIP_LEVEL, mtime=0)
 
 
 def unpack(data: bytes, name: str) -> list[Row]:

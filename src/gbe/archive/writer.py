@@ -74,9 +74,9 @@ class Writer:
         if point is None:
             point = found.point = await self._progress.load(found.subject)
             found.is_doubtful = True  # what came before this was not compared with it
-        certain: list[Archived] = []
+        certain: Sequence[Archived] = []
         if point.borders is None and not found.is_doubtful:
-            certain = found.following(point.position, self._config.batch_of(len(found.held)))
+            certain = found.following(point.position, self._config.batch_of(found.count))
         if not certain and not await self._is_same_stream(found, point):
             return True
         batch, more = await self._next_batch(found, point, certain)
@@ -109,9 +109,9 @@ class Writer:
         """
         if point.borders is not None:
             return await self._begun_batch(found, point), True
-        most = self._config.batch_of(len(found.held))
+        most = self._config.batch_of(found.count)
         messages: Sequence[Archived | StoredMessage] = certain
-        more = len(found.held) > len(certain)
+        more = found.count > len(certain)
         if not certain:
             messages, more = await self._read(found.subject, point.position, most)
         batch = cut(found.subject, messages, most, self._config.batch_bytes, point.generation)
@@ -152,15 +152,14 @@ class Writer:
 
     async def _vanished(self, found: Waiting, point: Point) -> None:
         """Nothing is behind the confirmed position; what is held from there should be."""
-        missing = [position for position in found.held if not point.covers(position)]
+        missing = found.count_behind(point.position)
         if not missing:
             return
         subject = found.subject
-        self._look_again(found, f"{len(missing)} messages of {subject} are not in the stream; looking again")
-        await self._reports.tell(f"{len(missing)} messages of {subject} were removed before they were archived")
-        for position in missing:
-            if (held := found.drop(position)) is not None:
-                await quietly(held.delivery.ack())
+        self._look_again(found, f"{missing} messages of {subject} are not in the stream; looking again")
+        await self._reports.tell(f"{missing} messages of {subject} were removed before they were archived")
+        for parcel in found.drop_behind(point.position):
+            await quietly(parcel.ack())
 
     def _look_again(self, found: Waiting, error: str) -> None:
         """A replica may lag, so one look does not count; raises until there were several."""
@@ -187,8 +186,8 @@ class Writer:
         if not point.life:
             found.point = await self._progress.begin(found.subject, point, life)
             return False
-        for held in found.drop_all():  # whichever stream it is of: what is in the new one comes again
-            await quietly(held.delivery.nak())
+        for parcel in found.drop_all():  # whichever stream it is of: what is in the new one comes again
+            await quietly(parcel.nak())
         found.short = 0
         found.point = await self._progress.begin_anew(found.subject, point, life)
         if found.point is not None:
@@ -198,7 +197,8 @@ class Writer:
     async def _acknowledge(self, found: Waiting) -> None:
         if found.is_doubtful:
             return  # something came meanwhile that may be of another stream
-        await quietly(self._transport.ack_all(found.take_archived()))
+        for parcel in found.take_archived():
+            await quietly(parcel.ack())
 
 
 def _renewal(subject: str, point: Point) -> str:

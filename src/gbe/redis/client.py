@@ -116,8 +116,15 @@ class RedisClient:
             RedisRefusedError, RedisFullError, RedisClosedError: see there.
             hiredis.ReplyError: any other error that the server answers with.
         """
+        return await self.start(*command, slot=slot).result(self._deadline(timeout))
+
+    def start(self, *command: Argument, slot: int | None = None) -> Call:
+        """Send a command off at once, to where ``call`` sends it; ``finish`` waits for the answer."""
         number = slot_of(_bytes(command[1])) if slot is None else slot
-        call = Call(self, command, lambda: self.topology.owner(number), slot=number)
+        return Call(self, command, lambda: self.topology.owner(number), slot=number)
+
+    async def finish(self, call: Call, timeout: float | None = None) -> Any:
+        """The answer to a command that was sent off, ``timeout`` seconds from now at the latest; raises as ``call``."""
         return await call.result(self._deadline(timeout))
 
     async def call_on(self, address: Address, *command: Argument, timeout: float | None = None) -> Any:

@@ -13,7 +13,8 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -345,6 +346,126 @@ class Delivery(ABC):
     async def _in_progress(self) -> None: ...
 
 
+class Parcel(ABC):
+    """Messages of one subject that were handed to a member together, in stream order: many deliveries in one.
+
+    ``ack`` or ``nak`` ends it, once; ``split`` and ``without`` replace it. Without any, its messages come back to the
+    group after the ack timeout.
+
+    Attributes:
+        subject: of all of them.
+        positions: where they lie, ascending; at least one.
+        envelopes: the messages, in the same order.
+        since: every message of the subject from here to the last one was handed to this member, as ``Delivery.since``
+            says it. Where that is not known, something may lie between any two: then it is the last one's position.
+    """
+
+    __slots__ = ("envelopes", "positions", "since", "subject")
+
+    def __init__(self, subject: str, positions: list[Position], envelopes: list[Envelope], since: Position) -> None:
+        self.subject, self.positions, self.envelopes, self.since = subject, positions, envelopes, since
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def first(self) -> Position:
+        """Where it begins."""
+        return self.positions[0]
+
+    @property
+    def last(self) -> Position:
+        """Where it ends; its message is part of it."""
+        return self.positions[-1]
+
+    def split(self, behind: Position) -> "tuple[Parcel | None, Parcel | None]":
+        """What lies up to a position, and what lies behind it. This parcel is not to be used any more."""
+        border = bisect_right(self.positions, behind)
+        if border in (0, len(self)):
+            return (self, None) if border else (None, self)
+        return self._part(range(border), self.since), self._part(range(border, len(self)), self.since)
+
+    def without(self, positions: Container[Position]) -> "Parcel | None":
+        """What is left when some have come again, and are another delivery's: a parcel that vouches for nothing any
+        more, in place of this one."""
+        kept = [number for number, position in enumerate(self.positions) if position not in positions]
+        return self._part(kept, self.positions[kept[-1]] if kept else self.last)
+
+    @abstractmethod
+    def _part(self, numbers: Sequence[int], since: Position) -> "Parcel | None":
+        """A parcel of these messages alone; ``None`` if there are none."""
+
+    @abstractmethod
+    async def ack(self) -> None:
+        """Done, all of them: as ``Delivery.ack``."""
+
+    @abstractmethod
+    async def nak(self) -> None:
+        """Not done, none of them: as ``Delivery.nak``."""
+
+    @abstractmethod
+    async def in_progress(self) -> None:
+        """The ack timeout of all of them starts again now."""
+
+
+class DeliveryParcel(Parcel):
+    """Deliveries as a parcel."""
+
+    __slots__ = ("_deliveries",)
+
+    def __init__(self, deliveries: Sequence[Delivery], since: Position) -> None:
+        positions, envelopes = [one.position for one in deliveries], [one.envelope for one in deliveries]
+        super().__init__(envelopes[0].subject, positions, envelopes, since)
+        self._deliveries = deliveries
+
+    def _part(self, numbers: Sequence[int], since: Position) -> Parcel | None:
+        if not numbers:
+            return None
+        part = DeliveryParcel([self._deliveries[number] for number in numbers], since)
+        part.envelopes = [self.envelopes[number] for number in numbers]  # whose payloads may have been let go
+        return part
+
+    async def ack(self) -> None:
+        for delivery in self._deliveries:
+            if not delivery.is_settled:
+                await delivery.ack()
+
+    async def nak(self) -> None:
+        for delivery in self._deliveries:
+            if not delivery.is_settled:
+                await delivery.nak()
+
+    async def in_progress(self) -> None:
+        for delivery in self._deliveries:
+            if not delivery.is_settled:
+                await delivery.in_progress()
+
+
+def in_parcels(deliveries: Iterable[Delivery]) -> list[Parcel]:
+    """Deliveries in as few parcels as may be. Those between which something may lie are not together with others."""
+    by_subject: dict[str, list[Delivery]] = {}
+    for delivery in deliveries:
+        by_subject.setdefault(delivery.envelope.subject, []).append(delivery)
+    return [parcel for those in by_subject.values() for parcel in _parcels_of(those)]
+
+
+def _parcels_of(deliveries: list[Delivery]) -> Iterator[Parcel]:
+    begin, is_told, before = 0, True, deliveries[0]
+    for number, delivery in enumerate(deliveries[1:], 1):
+        follows = delivery.attempt == before.attempt == 1 and delivery.since <= before.position
+        if delivery.position <= before.position or (number - begin > 1 and follows != is_told):
+            yield _parcel(deliveries[begin:number], is_told=is_told)
+            begin, is_told = number, True
+        else:
+            is_told = follows
+        before = delivery
+    yield _parcel(deliveries[begin:], is_told=is_told)
+
+
+def _parcel(deliveries: list[Delivery], *, is_told: bool) -> Parcel:
+    return DeliveryParcel(deliveries, deliveries[0].since if is_told else deliveries[-1].position)
+
+
 Handler = Callable[[Delivery], Awaitable[None]]
 
 
@@ -362,6 +483,15 @@ class Consumption(AbstractAsyncContextManager["Consumption"], ABC):
         """Iterate over the same deliveries many at a time: all that are here, at least one, in their order."""
         async for delivery in self:
             yield [delivery]
+
+    async def parcels(self) -> AsyncIterator[list[Parcel]]:
+        """The same in parcels: what a caller needs that handles very many messages, and answers them together.
+
+        A caller takes parcels only, from the beginning. It is taken to take what is here at once: the member may read
+        another ``batch_size`` messages ahead.
+        """
+        async for batch in self.batches():
+            yield in_parcels(batch)
 
     async def run(self, handler: Handler, *, concurrency: int = 1) -> None:
         """Call ``handler`` for every delivery, ``concurrency`` at a time, until cancelled.

@@ -13,27 +13,34 @@ _LOOK_EVERY: Final = 0.01
 
 
 class Expiring(Protocol):
-    """A delivery that is another member's from ``expires_at`` on, on the monotonic clock."""
+    """A delivery, or several in one piece, that is another member's from ``expires_at`` on, on the monotonic clock."""
 
     expires_at: float
 
 
 async def ended(
-    held: Collection[Expiring], timeout: float, group: str, *, is_reachable: Callable[[], bool] = lambda: True
+    held: Callable[[], Collection[Expiring]],
+    timeout: float,
+    group: str,
+    *,
+    messages: Callable[[], int] | None = None,
+    is_reachable: Callable[[], bool] = lambda: True,
 ) -> None:
     """Return when nothing is held any more, or by nobody who is in time; after ``timeout`` seconds at the latest.
 
     Args:
-        held: the deliveries that callers have not answered yet; it shrinks as they do.
+        held: what callers have not answered yet; it shrinks as they do.
+        messages: how many that are, if a piece is not always one.
         is_reachable: whether the engine can be told of an answer; if not there is nothing to wait for.
     """
-    tell_waiting(len(held), timeout, group)
+    count = messages or (lambda: len(held()))
+    tell_waiting(count(), timeout, group)
     deadline = time.monotonic() + timeout
     while is_reachable() and (now := time.monotonic()) < deadline:
-        if all(delivery.expires_at <= now for delivery in held):
+        if all(one.expires_at <= now for one in held()):
             break  # others may have them
         await asyncio.sleep(_LOOK_EVERY)
-    tell_returned(len(held), group)
+    tell_returned(count(), group)
 
 
 def tell_waiting(count: int, timeout: float, group: str) -> None:

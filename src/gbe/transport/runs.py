@@ -25,17 +25,18 @@ class Run:
         """What arrives from now on, numbered from ``base``, is not known to follow on what came before."""
         self.base += _JUMP
 
-    def follow(self, number: int, position: Position, *, is_first: bool) -> Position:
+    def follow(self, number: int, position: Position, *, is_first: bool, count: int = 1) -> Position:
         """The next delivery is handed over; returns the position since which there is no gap.
 
         Args:
             number: ``base``, as it was when the delivery arrived, and the delivery's own.
             position: of its message.
             is_first: whether the group was never handed this message before. Only those come in stream order.
+            count: how many are handed over at once, numbered on from ``number``; ``position`` is the first one's.
         """
         if number != self._last + 1:
             self._since = None
-        self._last = number
+        self._last = number + count - 1
         if is_first and self._since is None:
             self._since = position
         return position if self._since is None else min(self._since, position)

@@ -1,9 +1,11 @@
 """What every sink promises: durable, compared, and the same however often it is written."""
 
+import gzip
+
 import pytest
 from tests.archive.messages import DAY_MS, batch
 
-from gbe.archive import files
+from gbe.archive import files, rows
 from gbe.archive.batch import day_of
 from gbe.archive.layout import DATA, data_name, manifest_name
 from gbe.archive.manifest import Mark
@@ -40,6 +42,19 @@ async def test_what_was_published_is_what_comes_out(sink: Sink, objects: ObjectS
     name = data_name(sent, form)
     found = files.unpack(await objects.get(name), name)
     assert [row.archived() for row in found] == list(sent.messages)
+
+
+async def test_a_file_that_another_compressor_packed_is_taken_over(objects: ObjectStore) -> None:
+    """A crash, then a retry after an upgrade or on another machine: the same rows in other bytes are the batch."""
+    sent = batch(0, 20)
+    name, packed = data_name(sent, files.JSONL_GZ), gzip.compress(rows.encode(sent.messages), 1)
+    assert packed != files.pack(sent.messages)
+    await objects.create(name, packed)
+    mark = await ObjectSink(objects).write(sent, b"")
+    assert await objects.get(name) == packed
+    found = await verify(objects, {sent.subject: Known(Mark.parse(mark).head)})
+    assert found.is_sound, found.findings
+    assert found.messages == 20
 
 
 async def test_another_batch_in_the_same_place_is_not_overwritten(sink: Sink, objects: ObjectStore, form: str) -> None:

@@ -184,7 +184,9 @@ class NatsConsumption(Consumption):
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
-        await draining.ended(self._held, timeout, self.group, is_reachable=lambda: self._connection.is_connected)
+        await draining.ended(
+            lambda: self._held, timeout, self.group, is_reachable=lambda: self._connection.is_connected
+        )
         for delivery in list(self._held):
             self.answer(delivery, b"-NAK")
 

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from math import ceil
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -24,15 +26,24 @@ from gbe.redis.protocol import Argument, ReplyError
 from gbe.schemas import deadletter
 from gbe.subjects import is_literal
 from gbe.transport import draining
-from gbe.transport.base import ConsumeOptions, Consumption, Delivery, deadletter_for, deadletter_subject
+from gbe.transport.base import (
+    ConsumeOptions,
+    Consumption,
+    Delivery,
+    Parcel,
+    deadletter_for,
+    deadletter_subject,
+    in_parcels,
+)
 from gbe.transport.redis import wire
 from gbe.transport.redis.activity import Activity, Watch
 from gbe.transport.redis.errors import is_missing_group, translated
 from gbe.transport.redis.groups import Groups, Subscription
 from gbe.transport.redis.inflight import Inflight
 from gbe.transport.redis.keys import SubjectKeys, keys_of
+from gbe.transport.redis.parcels import Parcels, RedisParcel
 from gbe.transport.redis.scripts import ACTIVE, CLAIM, EXTEND, GIVE_BACK
-from gbe.transport.redis.sources import Source
+from gbe.transport.redis.sources import Reading, Source
 from gbe.transport.redis.streams import StreamRegistry
 from gbe.transport.redis.wakes import Follower, Wakes
 
@@ -49,6 +60,9 @@ _EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in t
 _FAILURE_PAUSE: Final = 0.2
 _LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
 _AT_ONCE: Final = 500
+_MOST_ROUNDS: Final = 16  # of one turn: then the others are looked at again
+_MOST_BYTES_AHEAD: Final = 1024 * 1024  # of payload in a read after which the next one may be asked for ahead
+_ONE_OF: Final = 8  # messages tells about how large they are
 
 
 class RedisDelivery(Delivery):
@@ -77,8 +91,8 @@ class RedisDelivery(Delivery):
         self.member.acknowledge(self)
 
     def settled(self) -> bytes:
-        """End the delivery; returns its entry id, which somebody is to acknowledge."""
-        self._settle()
+        """End the delivery, which is open; returns its entry id, which somebody is to acknowledge."""
+        self._settled = True
         return self.entry_id
 
     async def _nak(self, delay: float) -> None:
@@ -200,6 +214,10 @@ class RedisConsumption(Consumption):
         self._returned: dict[str, None] = {}  # subjects to which we have given messages back since the last look
         self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
+        self._chosen: list[str] = []  # subjects whose turn it is
+        self._asked = 0  # messages for which a read is under way
+        self._gives_parcels = False
+        self.parcels_kept = Parcels()
         self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
         self._followers: dict[str, Follower] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -280,21 +298,27 @@ class RedisConsumption(Consumption):
             await asyncio.wait({self._pump_task}, timeout=_LEAVE_TIMEOUT)
             self._pump_task.cancel()
             await asyncio.gather(self._pump_task, return_exceptions=True)
-            while self._buffer:
-                delivery = self._buffer.popleft()
-                # nobody has seen it: the delivery does not count
-                self.give_back(delivery, delivery.count - 1, 0.0)
+            unseen = [*self._buffer]
+            for parcel in self.parcels_kept.hand_over(lambda _: True):
+                unseen += self.take_apart(parcel)
+            self._buffer.clear()
+            for delivery in unseen:
+                self.give_back(delivery, delivery.count - 1, 0.0)  # the delivery does not count
             self._outbox.flush()
             if self._outbox.sending:
                 await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
             await self._tell_who_comes_next()
-        if not self._held:
-            self._on_settled(self)  # nothing is left to drain
+        self._tell_if_settled()  # nothing is left to drain
 
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
-        await draining.ended(self._held, timeout, self.group)
+        kept = self.parcels_kept
+        await draining.ended(
+            lambda: [*self._held, *kept.held], timeout, self.group, messages=lambda: len(self._held) + kept.messages
+        )
+        for parcel in list(kept.held):
+            self.take_apart(parcel)
         for delivery in list(self._held):
             self.give_back(delivery, delivery.count, 0.0)
         if self._pump_task is not None:
@@ -352,6 +376,35 @@ class RedisConsumption(Consumption):
                 self._arrived.clear()
                 await self._arrived.wait()
 
+    async def parcels(self) -> AsyncIterator[list[Parcel]]:
+        """See ``Consumption.parcels``. What comes back to the group comes as a delivery, and is a parcel of its own."""
+        self._gives_parcels = True
+        while not self._stopped:
+            now = time.monotonic()
+            buffer, self._buffer = self._buffer, deque()
+            taken = in_parcels(delivery for delivery in buffer if self._is_handed_over(delivery, now))
+            taken += self.parcels_kept.hand_over(partial(self._is_parcel_handed_over, now=now))
+            self._work.set()
+            if taken:
+                yield taken
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()
+
+    def _is_parcel_handed_over(self, parcel: RedisParcel, now: float) -> bool:
+        """As for a delivery."""
+        left = parcel.expires_at - now
+        if left <= 0:
+            return False
+        if parcel.number:
+            source = self._sources[parcel.subject]
+            parcel.since = source.since(parcel.number, parcel.first, len(parcel))
+        else:
+            parcel.since = parcel.first
+        if left < _WAITED_LITTLE * self.options.ack_timeout:
+            self.extend_parcel(parcel)
+        return True
+
     def _is_handed_over(self, delivery: RedisDelivery, now: float) -> bool:
         """Whether the group still counts on this delivery; then its whole ack timeout begins now."""
         left = delivery.expires_at - now
@@ -375,7 +428,27 @@ class RedisConsumption(Consumption):
         self._outbox.acknowledge_all(names, [delivery.settled() for delivery in deliveries])
         self._held.difference_update(deliveries)
         self._work.set()
-        if self._stopped and not self._held:
+        if self._stopped:
+            self._tell_if_settled()
+
+    def acknowledge_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        self._outbox.acknowledge_all(parcel.names, parcel.entry_ids)
+        self.release_parcel(parcel)
+
+    def take_apart(self, parcel: RedisParcel) -> list[RedisDelivery]:
+        """Deliveries in place of a parcel."""
+        parcel.settle()
+        self.parcels_kept.release(parcel)
+        deliveries = [
+            RedisDelivery(envelope, 1, self, parcel.names, entry_id, parcel.expires_at)
+            for envelope, entry_id in zip(parcel.envelopes, parcel.entry_ids, strict=True)
+        ]
+        self._held.update(deliveries)
+        return deliveries
+
+    def _tell_if_settled(self) -> None:
+        if not self._held and not self.parcels_kept.messages:
             self._on_settled(self)
 
     def give_back(self, delivery: RedisDelivery, count: int, delay: float) -> None:
@@ -393,13 +466,27 @@ class RedisConsumption(Consumption):
         delivery.expires_at = time.monotonic() + self.options.ack_timeout
         self._outbox.extend(delivery.names, delivery.entry_id, delivery.count)
 
+    def extend_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        parcel.expires_at = time.monotonic() + self.options.ack_timeout
+        for entry_id in parcel.entry_ids:
+            self._outbox.extend(parcel.names, entry_id, 1)
+
     def release(self, delivery: RedisDelivery) -> None:
         """The place of a delivery is free, whatever the engine thinks of the message."""
         if delivery in self._held:
             self._held.discard(delivery)
-            self._work.set()
-            if self._stopped and not self._held:
-                self._on_settled(self)
+            self._is_released()
+
+    def release_parcel(self, parcel: RedisParcel) -> None:
+        """The same of a parcel."""
+        if self.parcels_kept.release(parcel):
+            self._is_released()
+
+    def _is_released(self) -> None:
+        self._work.set()
+        if self._stopped:
+            self._tell_if_settled()
 
     async def write_deadletter(self, delivery: Delivery, reason: str) -> None:
         """Store the dead letter; returns when the engine has it."""
@@ -462,8 +549,13 @@ class RedisConsumption(Consumption):
             for delivery in self._buffer:
                 if 0 < delivery.expires_at - now < _EXTEND_BELOW * timeout:
                     self.extend(delivery)
+            for parcel in self.parcels_kept.here:
+                if 0 < parcel.expires_at - now < _EXTEND_BELOW * timeout:
+                    self.extend_parcel(parcel)
             for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
                 self.release(delivery)
+            for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
+                self.release_parcel(parcel)
             if self._inflight is None:
                 self._returning[self._pattern] = None
             else:
@@ -479,10 +571,19 @@ class RedisConsumption(Consumption):
 
     def _room(self) -> int:
         """For how many messages to ask, once there is room enough to be worth a request."""
-        batch, ahead = self.options.batch_size, len(self._buffer)
+        batch, ahead = self.options.batch_size, self._ahead
         if ahead > batch // 2:
             return 0
-        return min(self.options.max_inflight - len(self._held) - ahead, batch - ahead)
+        return min(self._places(), batch - ahead)
+
+    @property
+    def _ahead(self) -> int:
+        """Messages that are here and not handed over."""
+        return len(self._buffer) + self.parcels_kept.ahead
+
+    def _places(self) -> int:
+        """How many more messages this member may have."""
+        return self.options.max_inflight - len(self._held) - len(self._buffer) - self.parcels_kept.messages
 
     async def _pump(self) -> None:
         while not self._stopped:
@@ -502,6 +603,7 @@ class RedisConsumption(Consumption):
     async def _turn(self, subjects: dict[str, None], room: int, work: Callable[[str, int], Awaitable[bool]]) -> None:
         """Look at the subjects whose turn it is; those that have more get another turn."""
         chosen = [subject for subject, _ in zip(subjects, range(min(room, _MOST_SUBJECTS)), strict=False)]
+        self._chosen = chosen
         for subject in chosen:
             del subjects[subject]
         if self._inflight is not None:
@@ -526,38 +628,87 @@ class RedisConsumption(Consumption):
             raise failure
 
     async def _read(self, subject: str, limit: int) -> bool:
-        """Take new messages of a subject; whether there may be more."""
+        """Take new messages of a subject; whether there may be more.
+
+        While it is full of messages and the caller takes them as they come, the next ones are asked for before these
+        are looked at: so the server and this member work at the same time.
+        """
+        reading = self._start_reading(subject, limit)
+        for rounds_left in range(_MOST_ROUNDS, 0, -1):
+            try:
+                entries = await reading.entries()
+            except ReplyError as exc:
+                if not is_missing_group(exc):
+                    raise
+                return await self._groups.restore(self.subscription, self.group, subject)
+            finally:
+                self._asked -= reading.limit
+            if not entries:
+                return False
+            is_full = len(entries) >= reading.limit
+            following = self._room_ahead(subject, entries) if is_full and rounds_left > 1 else 0
+            if following:
+                reading = self._start_reading(subject, following)
+                await asyncio.sleep(0)  # the link writes in the next step of the loop
+            if self._inflight is not None and not self._inflight.is_valid(subject):
+                await self._inflight.mark([subject])
+            self._take(subject, entries)
+            if not following:
+                return is_full
+        return True
+
+    def _start_reading(self, subject: str, limit: int) -> Reading:
         names = keys_of(subject)
-        command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
         source = self._sources.setdefault(subject, Source()) if self.options.tells_gaps else None
-        try:
-            if source is None:
-                reply = await self._client.call(*command, slot=names.slot)
-            else:
-                reply = await source.read(self._client, command, names)
-        except ReplyError as exc:
-            if not is_missing_group(exc):
-                raise
-            return await self._groups.restore(self.subscription, self.group, subject)
-        if not reply:
-            return False
-        entries = reply[0][1]
-        if self._inflight is not None and not self._inflight.is_valid(subject):
-            await self._inflight.mark([subject])
-        stream = self._streams.known(subject)
-        border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
+        command = ("XREADGROUP", "GROUP", self.subscription.name, ACTIVE, "COUNT", limit, "STREAMS", names.stream, ">")
+        self._asked += limit
+        return Reading(self._client, command, names, limit, source)
+
+    def _room_ahead(self, subject: str, coming: Sequence[Any]) -> int:
+        """For how many messages to ask while others of the subject are coming in already."""
+        page = self.options.batch_size // len(self._chosen)
+        is_full = self._ahead > self.options.batch_size // 2
+        room = self._places() - len(coming) - self._asked
+        if not self._gives_parcels or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
+            return 0
+        if _ONE_OF * sum(len(fields[-1]) for _, fields in coming[::_ONE_OF]) > _MOST_BYTES_AHEAD:
+            return 0
+        return page if self._inflight is None or self._inflight.is_fresh(subject) else 0
+
+    def _has_others_to_read(self) -> bool:
+        return bool(self._returning) or any(subject not in self._chosen for subject in self._ready)
+
+    def _take(self, subject: str, entries: Sequence[Any]) -> None:
+        """Messages of a subject are here."""
+        names = keys_of(subject)
+        source = self._sources.get(subject)
         expires_at = time.monotonic() + self.options.ack_timeout
-        buffer = self._buffer
-        has_old = border > 0 and wire.position_of(entries[0][0]).major <= border
-        for entry_id, fields in entries:
-            number = 0 if source is None else source.number()
-            if has_old and wire.position_of(entry_id).major <= border:
-                self._outbox.acknowledge(names, entry_id)  # too old for anybody
-                continue
-            envelope = wire.entry_envelope(subject, entry_id, fields)
-            buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, number))
+        alive = self._alive(names, entries)
+        number = 0
+        if source is not None:
+            source.number(len(entries) - len(alive))
+            number = source.number(len(alive))
+        if not alive:
+            return
+        if self._gives_parcels:
+            self.parcels_kept.arrive(RedisParcel(self, names, alive, expires_at, number))
+        else:
+            buffer, is_told = self._buffer, source is not None
+            for place, (entry_id, fields) in enumerate(alive):
+                envelope = wire.entry_envelope(subject, entry_id, fields)
+                its_number = number + place if is_told else 0
+                buffer.append(RedisDelivery(envelope, 1, self, names, entry_id, expires_at, its_number))
         self._arrived.set()
-        return len(entries) >= limit
+
+    def _alive(self, names: SubjectKeys, entries: Sequence[Any]) -> Sequence[Any]:
+        """Without those that are too old for anybody: they are the first ones, and done with."""
+        stream = self._streams.known(names.subject)
+        border = self._client.now_ms() - stream.age_ms if stream is not None and stream.age_ms else 0
+        if border <= 0 or wire.position_of(entries[0][0]).major > border:
+            return entries
+        old = sum(wire.position_of(entry_id).major <= border for entry_id, _ in entries)
+        self._outbox.acknowledge_all(names, [entry_id for entry_id, _ in entries[:old]])
+        return entries[old:]
 
     async def _claim(self, subject: str, limit: int) -> bool:
         """Take what came back; whether there may be more."""
@@ -599,11 +750,10 @@ class RedisConsumption(Consumption):
 def acknowledge_all(deliveries: Iterable[RedisDelivery]) -> None:
     """``ack`` each that has not ended, with one command for those that follow on one another in a member's subject."""
     for (member, names), those in groupby(deliveries, _place_of):
-        member.acknowledge_all(names, [delivery for delivery in those if not delivery.is_settled])
+        member.acknowledge_all(names, [delivery for delivery in those if not delivery._settled])  # noqa: SLF001  ours
 
 
-def _place_of(delivery: RedisDelivery) -> tuple[RedisConsumption, SubjectKeys]:
-    return delivery.member, delivery.names
+_place_of: Final[Callable[[RedisDelivery], tuple[RedisConsumption, SubjectKeys]]] = attrgetter("member", "names")
 
 
 async def _outcome(work: Awaitable[bool]) -> bool | BaseException:

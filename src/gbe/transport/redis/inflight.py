@@ -47,6 +47,10 @@ class Inflight:
         """Say that something came back there: whoever joins looks at once. Raises as the client does."""
         await self._client.run(MARK_INFLIGHT, [self._index, self._marks], [0, *subjects], timeout=timeout)
 
+    def is_fresh(self, subject: str) -> bool:
+        """Whether it may be read without another mark."""
+        return asyncio.get_running_loop().time() - self._marked.get(subject, float("-inf")) < _FRESH
+
     def is_valid(self, subject: str) -> bool:
         """Whether what was read now will be found through the last mark."""
         return asyncio.get_running_loop().time() - self._marked.get(subject, float("-inf")) < _VALID
