@@ -1,8 +1,6 @@
 """Deployments on every back end: one engine a run, one namespace a test, as many clients as there are processes."""
 
 import asyncio
-import itertools
-import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +8,7 @@ from pathlib import Path
 
 import nats
 from tests.engines import NatsProcess
+from tests.naming import unique
 from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
 
 from gbe.app import App
@@ -35,8 +34,6 @@ from gbe.transport.memory_engine import MemoryEngine
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.transport import NatsTransport
 from gbe.transport.redis.transport import RedisTransport
-
-_numbers = itertools.count(1)
 
 QUICK = WorkerConfig(concurrency=20, lease=2.0, renew_every=0.2, grace=5.0, signal_timeout=2.0, progress_every=0.02)
 QUICK_SWEEPER = SweeperConfig(interval=0.1, term=1.0)
@@ -247,6 +244,6 @@ class Deployment:
 @asynccontextmanager
 async def deployed(engine: Engine, folder: Path) -> AsyncIterator[Deployment]:
     """A deployment whose namespace no other test has."""
-    deployment = Deployment(engine, f"t{os.getpid()}-{next(_numbers)}", folder)
+    deployment = Deployment(engine, unique(), folder)
     yield deployment
     await deployment.close()

@@ -1,7 +1,5 @@
 """Dead letters on every back end: one engine a run, one namespace a test."""
 
-import itertools
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from dataclasses import dataclass
 import msgspec
 import pytest
 from tests.engines import NatsProcess
+from tests.naming import unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.clock import Clock
@@ -34,8 +33,6 @@ from gbe.transport.memory_engine import MemoryEngine
 from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.transport import NatsTransport
 from gbe.transport.redis.transport import RedisTransport
-
-_numbers = itertools.count(1)
 
 Mechanisms = tuple[Callable[[], Awaitable[Transport]], Callable[[], Awaitable[StateStore]]]
 
@@ -132,7 +129,7 @@ OpenDesk = Callable[..., Awaitable[Desk]]
 @pytest.fixture
 async def open_desk(mechanisms: Mechanisms) -> AsyncIterator[OpenDesk]:
     """Opens one more operator of this test's namespace; closed after the test."""
-    names = LetterNames(f"letters{os.getpid()}-{next(_numbers)}")
+    names = LetterNames(unique("letters"))
     open_transport, open_state = mechanisms
     async with AsyncExitStack() as stack:
 

@@ -1,19 +1,17 @@
 """``gbe events`` on every engine that a deployment may have."""
 
-import itertools
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.engines import NatsProcess
+from tests.naming import unique
 
 from gbe.cli.events import Wanted, history, parse_event, publish, tail
 from gbe.config import Settings, load
 from gbe.errors import ConfigError, InvalidEventError, InvalidSubjectError, UnknownEventError
 
-_numbers = itertools.count(1)
 CHANGE = ["actor=ann", "action=update"]
 
 
@@ -30,7 +28,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The configuration of a deployment that no other test has."""
     engine = request.getfixturevalue(request.param)
     url = getattr(engine, "user_url", engine.url)
-    namespace = f"c{os.getpid()}-{next(_numbers)}"
+    namespace = unique("c")
     return load(environment={}, flags={"transport": url, "namespace": namespace, "data_dir": tmp_path})
 
 

@@ -1,11 +1,10 @@
 """What the fault tests of the Redis transport share: servers of their own, and clients that are opened alike."""
 
-import itertools
-import os
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.naming import unique
 from tests.total_queue import Load
 
 from gbe.errors import TransportError
@@ -14,8 +13,6 @@ from gbe.transport.base import EARLIEST, ConsumeOptions, StreamConfig, Transport
 from gbe.transport.redis.transport import RedisTransport
 
 OPTIONS = ConsumeOptions(start=EARLIEST, ack_timeout=3.0, max_deliver=1000)
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -39,7 +36,7 @@ def config_for(url: str) -> RedisConfig:
 
 async def new_root(transport: Transport, **limits: Any) -> str:
     """A stream of the test's own; returns what its subjects begin with."""
-    name = f"t{os.getpid()}-{next(_numbers)}"
+    name = unique()
     await transport.ensure_stream(StreamConfig(name=name, subjects=(f"gbe.{name}.>",), **limits))
     return f"gbe.{name}"
 

@@ -1,14 +1,13 @@
 """A cluster of three NATS servers: servers die, restart and lag, and nobody who uses a transport has to care."""
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.naming import unique
 from tests.nats_cluster import PASSWORD, USER, Cluster, Server, Traffic, documented_permissions, everything, ids_of
 from tests.waiting import eventually, next_millisecond, take
 
@@ -17,8 +16,6 @@ from gbe.transport.nats.config import NatsConfig
 from gbe.transport.nats.transport import NatsTransport
 
 pytestmark = pytest.mark.fault
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture
@@ -47,7 +44,7 @@ async def node(nodes: AsyncExitStack, *servers: Server) -> NatsTransport:
 
 async def replicated(transport: NatsTransport) -> str:
     """A stream of the test's own with three copies; returns the root of its subjects."""
-    name = f"t{os.getpid()}-{next(_numbers)}"
+    name = unique()
     await transport.ensure_stream(StreamConfig(name=name, subjects=(f"gbe.{name}.*",), replicas=3))
     return f"gbe.{name}"
 

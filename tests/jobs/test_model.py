@@ -26,6 +26,7 @@ from tests.deployments import Deployment, Engine, MemoryBoth
 from tests.jobs.conftest import QUICK
 from tests.jobs.mortal import Died, Life, mortal
 from tests.jobs.oracle import Ended, Spec, World, graphs
+from tests.naming import unique
 from tests.told import ends_told
 
 from gbe.errors import IllegalJobTransitionError, StateError, TransportError
@@ -382,7 +383,7 @@ def test_a_job_ends_as_its_tasks_do_whoever_dies(engine: Engine, tmp_path_factor
     is_quick = isinstance(engine, MemoryBoth)
     with asyncio.Runner() as runner:
         folder = tmp_path_factory.mktemp("model")
-        deployment = Deployment(engine, f"m{next(_numbers)}", folder)
+        deployment = Deployment(engine, unique("m"), folder)
         backend = runner.run(deployment.backend())
         try:
             run_state_machine_as_test(

@@ -1,9 +1,7 @@
 """Go beside Python, live: the examples of the module on the engines that they are for."""
 
 import asyncio
-import itertools
 import json
-import os
 import shlex
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -13,6 +11,7 @@ import pytest
 from tests.archive.test_archiver import Archive
 from tests.deployments import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.languages.go import MODULE, Ran, built, run, shell
+from tests.naming import unique
 from tests.redis_engines import MEMORYDB_RULES, RedisCluster, RedisProcess
 from tests.story.test_other_programs import commands
 from tests.waiting import eventually
@@ -38,7 +37,6 @@ ROOT = MODULE.parents[2]
 PAGE = ROOT / "docs" / "languages-go.md"
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 AFTER = '{"n":18446744073709551615,"é":[0.1,null,"😀"]}'
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))
@@ -58,7 +56,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 @pytest.fixture
 async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment]:
     """A namespace that no other test has."""
-    deployment = Deployment(engine, f"g{os.getpid()}-{next(_numbers)}", tmp_path)
+    deployment = Deployment(engine, unique("g"), tmp_path)
     yield deployment
     await deployment.close()
 

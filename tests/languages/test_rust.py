@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import json
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 from tests.deployments import ClusterBoth, Deployment, Engine, NatsBoth, RedisBoth
 from tests.jobs.conftest import Bench
 from tests.languages.rust import Example, built, has_toolchain
+from tests.naming import unique
 from tests.story.gbe import Gbe
 from tests.waiting import eventually, first
 
@@ -58,7 +58,7 @@ def examples() -> Path:
 @pytest.fixture
 async def deployment(engine: Engine, tmp_path: Path) -> AsyncIterator[Deployment]:
     """A namespace that no other test has."""
-    deployment = Deployment(engine, f"r{os.getpid()}-{next(_numbers)}", tmp_path)
+    deployment = Deployment(engine, unique("r"), tmp_path)
     yield deployment
     await deployment.close()
 

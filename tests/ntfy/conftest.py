@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 from tests.engines import NatsProcess
+from tests.naming import unique
 from tests.ntfy.access.accounts import CONFIG
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Loop, Server, unique
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Loop, Server
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.notify.config import NotifyConfig

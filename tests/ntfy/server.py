@@ -5,7 +5,6 @@ Tests talk to it as any client does, with blocking calls, and start as many serv
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import socket
@@ -20,6 +19,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 import uvloop
+from tests.naming import unique
 from websockets.sync.client import ClientConnection, connect
 
 from gbe.cli.runtime import in_background
@@ -45,13 +45,6 @@ PATIENCE = 30.0
 
 LOCALHOST = parse_networks(("127.0.0.1",))
 KEEPALIVE = 5.0  # the shortest that the configuration takes
-
-_numbers = itertools.count(1)
-
-
-def unique(prefix: str) -> str:
-    """A name that no other test has, in no process."""
-    return f"{prefix}{os.getpid()}-{next(_numbers)}"
 
 
 def eventually(condition: Callable[[], T], description: str, *, within: float = PATIENCE) -> T:

@@ -10,8 +10,9 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.naming import unique
 from tests.ntfy.conftest import OpenObjects, OpenStore, OpenTransport, StartServer
-from tests.ntfy.server import Loop, Server, eventually, message_in, refused, unique
+from tests.ntfy.server import Loop, Server, eventually, message_in, refused
 
 from gbe.http.config import HttpConfig
 from gbe.http.services import now_ms

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import new_address
 from tests.ntfy.conftest import OpenObjects, OpenStore, StartServer
-from tests.ntfy.server import Server, refused, unique
+from tests.ntfy.server import Server, refused
 
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.access.failures import auth_failures, sign_ups

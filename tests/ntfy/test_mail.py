@@ -8,9 +8,10 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import OpenTransport
 from tests.ntfy.postbox import Postbox
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Loop, Server, eventually, unique
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Loop, Server, eventually
 
 from gbe.http.mail import mail_server
 from gbe.http.server import listen

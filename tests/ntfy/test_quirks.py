@@ -8,9 +8,10 @@ import time
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import PASSWORD, TOKEN, basic, in_query, new_address
 from tests.ntfy.conftest import BASE_URL, OpenStore, StartServer
-from tests.ntfy.server import Server, eventually, message_in, refused, unique
+from tests.ntfy.server import Server, eventually, message_in, refused
 from tests.ntfy.test_websocket import receive
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 

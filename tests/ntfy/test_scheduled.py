@@ -4,8 +4,9 @@ import time
 from collections import Counter
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import Server, eventually, message_in, unique
+from tests.ntfy.server import Server, eventually, message_in
 
 from gbe.notify.config import NotifyConfig
 

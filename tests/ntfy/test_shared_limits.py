@@ -8,9 +8,10 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import basic
 from tests.ntfy.conftest import OpenStore, StartServer
-from tests.ntfy.server import Server, eventually, refused, unique
+from tests.ntfy.server import Server, eventually, refused
 
 from gbe.errors import StateUnavailableError
 from gbe.notify.access.config import AccessConfig

@@ -5,8 +5,9 @@ from contextlib import ExitStack
 from threading import Thread
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import Server, unique
+from tests.ntfy.server import Server
 from tests.ntfy.test_websocket import receive
 
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import OpenStore, StartServer
-from tests.ntfy.server import Server, eventually, message_in, refused, unique
+from tests.ntfy.server import Server, eventually, message_in, refused
 
 from gbe.notify.config import NotifyConfig
 from gbe.notify.topics_in_use import TopicsInUse

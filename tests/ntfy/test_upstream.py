@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import OpenTransport, StartServer
-from tests.ntfy.server import Loop, eventually, unique
+from tests.ntfy.server import Loop, eventually
 from tests.waiting import eventually as until
 
 from gbe.notify.config import NotifyConfig

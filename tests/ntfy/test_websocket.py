@@ -7,8 +7,9 @@ import time
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import StartServer
-from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, peers, refused, unique
+from tests.ntfy.server import KEEPALIVE, PATIENCE, Raw, Server, eventually, peers, refused
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection
 

@@ -1,8 +1,6 @@
 """Streams of short life on every engine, with a state store beside them."""
 
 import asyncio
-import itertools
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ import msgspec
 import pytest
 from tests.deployment_fixtures import any_engine
 from tests.deployments import Engine
+from tests.naming import unique
 from tests.waiting import eventually
 
 from gbe.schemas.archive import POSITION, ArchiveRule, progress_key
@@ -25,8 +24,6 @@ __all__ = ["any_engine"]
 
 AGE = 0.5
 """Seconds after which the messages of these tests are too old."""
-
-_numbers = itertools.count(1)
 
 
 @dataclass
@@ -119,6 +116,6 @@ async def aged() -> None:
 @pytest.fixture
 async def world(engine: Engine) -> AsyncIterator[World]:
     """A deployment of the test's own."""
-    namespace = f"r{os.getpid()}-{next(_numbers)}"
-    async with await engine.transport() as transport, await engine.state(f"b{os.getpid()}-{next(_numbers)}") as state:
+    namespace = unique("r")
+    async with await engine.transport() as transport, await engine.state(unique("b")) as state:
         yield World(namespace, transport, state)

@@ -1,18 +1,15 @@
 """Every back end in turn, behind one set of fixtures; each test has keys of its own on a shared engine."""
 
-import itertools
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 from tests.conformance.state.engines import ENGINES, Engine
+from tests.naming import unique
 
 from gbe.state.base import StateStore
 
 OpenState = Callable[[], Awaitable[StateStore]]
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session", params=list(ENGINES))
@@ -42,7 +39,7 @@ async def state(open_state: OpenState) -> StateStore:
 @pytest.fixture
 def prefix() -> str:
     """The beginning of keys that no other test has."""
-    return f"t{os.getpid()}-{next(_numbers)}"
+    return unique()
 
 
 @pytest.fixture

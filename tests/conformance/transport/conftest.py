@@ -1,12 +1,11 @@
 """Every back end in turn, behind one set of fixtures; each test has a namespace of its own on a shared engine."""
 
-import itertools
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
 from tests.engines import NatsProcess
+from tests.naming import unique
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.redis.config import RedisConfig
@@ -18,8 +17,6 @@ from gbe.transport.nats.transport import NatsTransport
 from gbe.transport.redis.transport import RedisTransport
 
 OpenTransport = Callable[[], Awaitable[Transport]]
-
-_numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -78,7 +75,7 @@ def _opener(request: pytest.FixtureRequest) -> OpenTransport:
 @pytest.fixture
 def ns() -> str:
     """A namespace that no other test has."""
-    return f"t{os.getpid()}-{next(_numbers)}"
+    return unique()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import (
     OpenTransport,
     back_end,
@@ -20,7 +21,7 @@ from tests.ntfy.conftest import (
     redis_server,
     start,
 )
-from tests.ntfy.server import Server, unique
+from tests.ntfy.server import Server
 
 from gbe.config import default_streams
 from gbe.notify.config import NotifyConfig

@@ -7,7 +7,8 @@ from typing import Any
 
 import bcrypt
 import httpx
-from tests.ntfy.server import Server, eventually, unique
+from tests.naming import unique
+from tests.ntfy.server import Server, eventually
 
 from gbe.notify.access.config import AccessConfig
 

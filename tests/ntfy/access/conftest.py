@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.engines import NatsProcess
+from tests.naming import unique
 from tests.ntfy.access.accounts import CONFIG, Nodes
 from tests.ntfy.conftest import (
     OpenStore,
@@ -18,7 +19,7 @@ from tests.ntfy.conftest import (
     _opens_redis,
     _opens_redis_store,
 )
-from tests.ntfy.server import KEEPALIVE, Loop, Server, unique
+from tests.ntfy.server import KEEPALIVE, Loop, Server
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.notify.config import NotifyConfig

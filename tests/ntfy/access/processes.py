@@ -7,8 +7,9 @@ from pathlib import Path
 
 import bcrypt
 import httpx
+from tests.naming import unique
 from tests.ntfy.access.accounts import basic
-from tests.ntfy.server import PATIENCE, eventually, unique
+from tests.ntfy.server import PATIENCE, eventually
 from tests.serving import serving
 
 _HASH = bcrypt.hashpw(b"pw", bcrypt.gensalt(10, b"2a")).decode()

@@ -4,8 +4,9 @@ import json
 import time
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import PASSWORD, Nodes, basic, new_address
-from tests.ntfy.server import Server, eventually, refused, unique
+from tests.ntfy.server import Server, eventually, refused
 
 LOGIN_NEEDED = [
     ("DELETE", "/v1/account"),

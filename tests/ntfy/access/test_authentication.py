@@ -5,8 +5,9 @@ import time
 
 import pytest
 import websockets
+from tests.naming import unique
 from tests.ntfy.access.accounts import ADMIN, PASSWORD, TOKEN, Nodes, basic, in_query, new_address
-from tests.ntfy.server import Server, refused, unique
+from tests.ntfy.server import Server, refused
 
 WAYS = {
     "basic": {"headers": {"Authorization": basic(ADMIN)}},

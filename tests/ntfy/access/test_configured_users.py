@@ -5,9 +5,10 @@ from collections.abc import Callable
 import bcrypt
 import httpx
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import Account, basic
 from tests.ntfy.conftest import OpenStore, StartServer
-from tests.ntfy.server import Server, refused, unique
+from tests.ntfy.server import Server, refused
 
 from gbe.notify.access.config import AccessConfig
 

@@ -2,8 +2,9 @@
 
 import asyncio
 
+from tests.naming import unique
 from tests.ntfy.access.accounts import Nodes
-from tests.ntfy.server import eventually, unique
+from tests.ntfy.server import eventually
 
 from gbe.notify.access.permissions import Permission
 

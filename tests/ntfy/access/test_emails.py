@@ -7,11 +7,12 @@ from email.message import EmailMessage
 
 import httpx
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import PASSWORD, Account, Nodes, basic, new_address
 from tests.ntfy.access.conftest import two_nodes
 from tests.ntfy.conftest import OpenStore, OpenTransport
 from tests.ntfy.postbox import Postbox
-from tests.ntfy.server import Loop, Server, eventually, refused, unique
+from tests.ntfy.server import Loop, Server, eventually, refused
 
 BASE_URL = "https://push.example.net"
 VERIFY, RESET = "/v1/account/email/verify", "/v1/account/password/reset"

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import ADMIN, TOKEN, Account, Nodes, basic, new_address
-from tests.ntfy.server import PATIENCE, Server, Stream, eventually, refused, unique
+from tests.ntfy.server import PATIENCE, Server, Stream, eventually, refused
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 

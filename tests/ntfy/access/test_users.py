@@ -2,8 +2,9 @@
 
 import bcrypt
 import pytest
+from tests.naming import unique
 from tests.ntfy.access.accounts import ADMIN, PASSWORD, TOKEN, Nodes, basic, new_address
-from tests.ntfy.server import Server, eventually, refused, unique
+from tests.ntfy.server import Server, eventually, refused
 
 ROUTES = [
     ("GET", "/v1/users"),

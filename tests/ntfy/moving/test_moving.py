@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 import httpx
+from tests.naming import unique
 from tests.ntfy.access.accounts import basic
 from tests.ntfy.conftest import OpenStore, OpenTransport, _opens_memory, _opens_memory_store
 from tests.ntfy.moving.databases import message_file, old_user_file, some_messages, user_file
-from tests.ntfy.server import KEEPALIVE, Loop, Server, unique
+from tests.ntfy.server import KEEPALIVE, Loop, Server
 
 from gbe.notify.access.config import AccessConfig
 from gbe.notify.config import NotifyConfig

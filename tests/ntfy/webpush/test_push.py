@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.naming import unique
 from tests.ntfy.conftest import OpenTransport
-from tests.ntfy.server import KEEPALIVE, Loop, eventually, unique
+from tests.ntfy.server import KEEPALIVE, Loop, eventually
 from tests.ntfy.webpush.browser import Browser, PushService, verify_vapid
 
 from gbe.http.app import Application, build_application
