@@ -103,7 +103,9 @@ async def raw_fetch(on: Bench, name: str, messages: int, subject: str = SUBJECT,
     elapsed = time.perf_counter() - started
     sample = Sample(messages / elapsed, meter.per_message(messages))
     await subscription.unsubscribe()
-    info = await jetstream.consumer_info(of, name)
-    assert (info.num_pending, info.num_ack_pending) == (0, 0), info
+
+    async with asyncio.timeout(10):
+        while (info := await jetstream.consumer_info(of, name)).num_pending or info.num_ack_pending:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the engine counts acknowledgements a moment after it has received them
     await jetstream.delete_consumer(of, name)
     return sample
