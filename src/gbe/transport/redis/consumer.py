@@ -215,7 +215,7 @@ class RedisConsumption(Consumption):
         self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
         self._chosen: list[str] = []  # subjects whose turn it is
-        self._asked = 0  # messages for which a read is under way
+        self._asked = 0  # messages for which a read is under way, until they are taken
         self._gives_parcels = False
         self.parcels_kept = Parcels()
         self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
@@ -483,6 +483,12 @@ class RedisConsumption(Consumption):
         if self.parcels_kept.release(parcel):
             self._is_released()
 
+    def replace_parcel(self, parcel: RedisParcel, part: RedisParcel | None) -> None:
+        """A part takes the place of a parcel; of the other part the same is said."""
+        self.parcels_kept.replace(parcel, part)
+        if part is None:
+            self._is_released()
+
     def _is_released(self) -> None:
         self._work.set()
         if self._stopped:
@@ -635,26 +641,30 @@ class RedisConsumption(Consumption):
         """
         reading = self._start_reading(subject, limit)
         for rounds_left in range(_MOST_ROUNDS, 0, -1):
+            following = 0
             try:
                 entries = await reading.entries()
+                is_full = len(entries) >= reading.limit
+                if is_full and rounds_left > 1:
+                    following = self._room_ahead(subject, entries)
+                if following:
+                    next_reading = self._start_reading(subject, following)
+                    await asyncio.sleep(0)  # the link writes in the next step of the loop
+                if entries:
+                    self._take(subject, entries, reading.came)
             except ReplyError as exc:
                 if not is_missing_group(exc):
                     raise
+                if subject in self._sources:
+                    self._sources[subject].interrupt()
                 return await self._groups.restore(self.subscription, self.group, subject)
             finally:
-                self._asked -= reading.limit
-            if not entries:
-                return False
-            is_full = len(entries) >= reading.limit
-            following = self._room_ahead(subject, entries) if is_full and rounds_left > 1 else 0
-            if following:
-                reading = self._start_reading(subject, following)
-                await asyncio.sleep(0)  # the link writes in the next step of the loop
-            if self._inflight is not None and not self._inflight.is_valid(subject):
-                await self._inflight.mark([subject])
-            self._take(subject, entries)
+                self._asked -= reading.limit  # until they are here: others count them meanwhile
             if not following:
+                if entries and self._inflight is not None and not self._inflight.is_valid(subject):
+                    await self._inflight.mark([subject])
                 return is_full
+            reading = next_reading
         return True
 
     def _start_reading(self, subject: str, limit: int) -> Reading:
@@ -668,7 +678,7 @@ class RedisConsumption(Consumption):
         """For how many messages to ask while others of the subject are coming in already."""
         page = self.options.batch_size // len(self._chosen)
         is_full = self._ahead > self.options.batch_size // 2
-        room = self._places() - len(coming) - self._asked
+        room = self._places() - self._asked  # those that are coming in are among them
         if not self._gives_parcels or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
             return 0
         if _ONE_OF * sum(len(fields[-1]) for _, fields in coming[::_ONE_OF]) > _MOST_BYTES_AHEAD:
@@ -678,11 +688,11 @@ class RedisConsumption(Consumption):
     def _has_others_to_read(self) -> bool:
         return bool(self._returning) or any(subject not in self._chosen for subject in self._ready)
 
-    def _take(self, subject: str, entries: Sequence[Any]) -> None:
-        """Messages of a subject are here."""
+    def _take(self, subject: str, entries: Sequence[Any], came: float) -> None:
+        """Messages of a subject are here, since a moment."""
         names = keys_of(subject)
         source = self._sources.get(subject)
-        expires_at = time.monotonic() + self.options.ack_timeout
+        expires_at = came + self.options.ack_timeout
         alive = self._alive(names, entries)
         number = 0
         if source is not None:
