@@ -272,6 +272,30 @@ async def test_what_is_too_old_inside_a_read_is_done_with(
         await settled(transport, subject)
 
 
+async def test_thousands_of_messages_are_extended_and_returned_together(
+    redis_server: RedisProcess, transport: RedisTransport
+) -> None:
+    """Each of them, though the server is told in portions."""
+    subject = f"{await new_root(transport)}.x"
+    await publish_all(transport, subject, 2_500)
+    options = replace(PATIENT, batch_size=2_500, max_inflight=5_000)
+    async with transport.consume(subject, "g", options) as deliveries:
+        assert isinstance(deliveries, RedisConsumption)
+        (parcel,) = await anext(deliveries.parcels())
+        assert len(parcel) == 2_500
+        group = redis_server.call("XINFO", "GROUPS", stream_of(subject))[0][1]
+        for entry_id, *_ in redis_server.call("XPENDING", stream_of(subject), group, "-", "+", 2_500):
+            redis_server.call("XCLAIM", stream_of(subject), group, "active", 0, entry_id, "IDLE", 50_000, "JUSTID")
+        await parcel.in_progress()
+        await deliveries.answered()
+        idle = ("XPENDING", stream_of(subject), group, "IDLE", 45_000, "-", "+", 10)
+        assert redis_server.call(*idle) == []
+        await parcel.nak()
+    held = redis_server.call("XPENDING", stream_of(subject), group, "-", "+", 2_500)
+    assert len(held) == 2_500
+    assert {consumer for _, consumer, _, _ in held} == {b"waiting"}
+
+
 async def test_a_member_that_left_is_forgotten_when_others_have_its_messages(
     clients: Clients, transport: RedisTransport
 ) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from math import ceil
@@ -60,6 +60,7 @@ _EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in t
 _FAILURE_PAUSE: Final = 0.2
 _LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
 _AT_ONCE: Final = 500
+_MOST_IN_A_SCRIPT: Final = 1_000  # deliveries: some milliseconds of the server's time
 _MOST_ROUNDS: Final = 16  # of one turn: then the others are looked at again
 _MOST_BYTES_AHEAD: Final = 1024 * 1024  # of payload in a read after which the next one may be asked for ahead
 _ONE_OF: Final = 8  # messages tells about how large they are
@@ -160,12 +161,13 @@ class _Outbox:
             self._send(self._client.call("XACK", names.stream, self._group, *ids, slot=names.slot))
         returns, self._returns = self._returns, {}
         for names, arguments in returns.items():
-            self._send(
-                self._client.run(GIVE_BACK, [names.stream, names.waiting(self._group)], [self._group, *arguments])
-            )
+            script_keys = [names.stream, names.waiting(self._group)]
+            for some in _portions(arguments, 4):
+                self._send(self._client.run(GIVE_BACK, script_keys, [self._group, *some]))
         extensions, self._extensions = self._extensions, {}
         for names, arguments in extensions.items():
-            self._send(self._client.run(EXTEND, [names.stream], [self._group, *arguments]))
+            for some in _portions(arguments, 2):
+                self._send(self._client.run(EXTEND, [names.stream], [self._group, *some]))
 
     def _send(self, command: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(self._carry_out(command))
@@ -183,6 +185,12 @@ class _Outbox:
         self.flush()
         if self.sending:
             await asyncio.wait(set(self.sending))  # those that follow are not waited for: they might never end
+
+
+def _portions(arguments: Sequence[Argument], words: int) -> Iterator[Sequence[Argument]]:
+    """What one script is told at a time, of ``words`` for each delivery: nobody else is served while it runs."""
+    size = words * _MOST_IN_A_SCRIPT
+    return (arguments[begin : begin + size] for begin in range(0, len(arguments), size))
 
 
 class RedisConsumption(Consumption):
