@@ -1,11 +1,10 @@
 """Parcels, and reading ahead, while things go wrong: connections, streams, slots and members."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.faults.redis_faults import OPTIONS, Clients, config_for, new_root
+from tests.faults.redis_faults import OPTIONS, Clients, new_root
 from tests.proxy import TcpProxy
 from tests.redis_engines import RedisCluster, RedisProcess
 from tests.total_queue import history
@@ -62,19 +61,6 @@ class Reader:
             if one == subject:
                 seen.update(positions)
                 assert {place for place in stored if since <= place <= positions[-1]} <= seen
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisProcess) -> AsyncIterator[TcpProxy]:
-    """In front of the server."""
-    async with TcpProxy(redis_server.port, "redis") as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def through(proxy: TcpProxy, clients: Clients) -> Clients:
-    """Clients that go through the proxy, and are closed ahead of it."""
-    return Clients(clients.stack, config_for(proxy.url))
 
 
 @pytest.fixture
