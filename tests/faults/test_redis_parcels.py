@@ -322,3 +322,14 @@ async def test_a_slot_moves_and_its_master_is_replaced_under_parcels(
         publishing.cancel()
         await asyncio.gather(publishing, return_exceptions=True)
     await _all_came(transport, subject, readers, tasks)
+
+
+async def test_a_member_that_left_is_forgotten_when_its_time_is_over(transport: RedisTransport) -> None:
+    """Nobody answers what it had handed over, and the process lives on."""
+    subject = f"{await new_root(transport)}.x"
+    await publish_all(transport, subject, 5)
+    for is_in_parcels in (True, False):
+        async with transport.consume(subject, "g", replace(TOLD, ack_timeout=0.5)) as deliveries:
+            async with asyncio.timeout(PATIENCE):
+                await anext(deliveries.parcels() if is_in_parcels else aiter(deliveries))  # type: ignore[arg-type]
+        await eventually(lambda: not transport._members, "nobody to be kept")

@@ -232,6 +232,7 @@ class RedisConsumption(Consumption):
         self._pump_task: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
         self._inflight: Inflight | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
         self._stopped = False
 
     subscription: Subscription
@@ -317,10 +318,13 @@ class RedisConsumption(Consumption):
                 await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
             await self._tell_who_comes_next()
         self._tell_if_settled()  # nothing is left to drain
+        self._forget_later()
 
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         kept = self.parcels_kept
         await draining.ended(
             lambda: [*self._held, *kept.held], timeout, self.group, messages=lambda: len(self._held) + kept.messages
@@ -566,10 +570,7 @@ class RedisConsumption(Consumption):
             for parcel in self.parcels_kept.here:
                 if 0 < parcel.expires_at - now < _EXTEND_BELOW * timeout:
                     self.extend_parcel(parcel)
-            for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
-                self.release(delivery)
-            for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
-                self.release_parcel(parcel)
+            self._free_expired(now)
             if self._inflight is None:
                 self._returning[self._pattern] = None
             else:
@@ -580,6 +581,23 @@ class RedisConsumption(Consumption):
                     logger.debug("unanswered messages not looked for: %s", exc)
             self._work.set()
             await asyncio.sleep(min(_LOOK_EVERY, max(timeout / 4, 0.02)))
+
+    def _free_expired(self, now: float) -> None:
+        """What nobody answered in time takes no place any more."""
+        for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
+            self.release(delivery)
+        for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
+            self.release_parcel(parcel)
+
+    def _forget_later(self) -> None:
+        """What a caller holds of a member that has left, and never answers, is not kept for ever."""
+        if self._held or self.parcels_kept.held:
+            pause = max(self.options.ack_timeout / 4, 0.1)
+            self._forgetting = asyncio.get_running_loop().call_later(pause, self._forget)
+
+    def _forget(self) -> None:
+        self._free_expired(time.monotonic())
+        self._forget_later()
 
     # -- deliveries in
 
