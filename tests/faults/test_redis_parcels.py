@@ -136,6 +136,25 @@ async def test_reading_ahead_on_many_subjects_takes_no_more_than_its_places(tran
         await settled(transport, f"{root}.*")
 
 
+async def test_a_thousand_subjects_and_one_that_never_ends_all_have_their_turn(transport: RedisTransport) -> None:
+    """Reading ahead on the busy one keeps nobody waiting for good."""
+    root = await new_root(transport)
+    reader = Reader(transport, f"{root}.*", replace(PATIENT, batch_size=64, max_inflight=200))
+    task = asyncio.create_task(reader.run())
+
+    async def publish_on() -> None:
+        while True:
+            await publish_all(transport, f"{root}.busy", 100)
+
+    publishing = asyncio.create_task(publish_on())
+    quiet = {f"{root}.{number}" for number in range(1_000)}
+    await asyncio.gather(*(transport.publish(subject, b"") for subject in quiet for _ in range(2)))
+    await eventually(lambda: sum(len(places) for one, places, _ in reader.handed if one in quiet) == 2_000, "all")
+    publishing.cancel()
+    await asyncio.gather(publishing, return_exceptions=True)
+    await _all_came(transport, f"{root}.busy", [reader], [task])
+
+
 async def test_nothing_is_lost_when_answers_to_reads_are_lost(
     proxy: TcpProxy, through: Clients, transport: RedisTransport
 ) -> None:

@@ -681,9 +681,7 @@ class RedisConsumption(Consumption):
             except ReplyError as exc:
                 if not is_missing_group(exc):
                     raise
-                if subject in self._sources:
-                    self._sources[subject].interrupt()
-                return await self._groups.restore(self.subscription, self.group, subject)
+                return await self._restore(subject)
             finally:
                 self._asked -= reading.limit  # until they are here: others count them meanwhile
             if not following:
@@ -692,6 +690,12 @@ class RedisConsumption(Consumption):
                 return is_full
             reading = next_reading
         return True
+
+    async def _restore(self, subject: str) -> bool:
+        """The engine knows the group there no more: nor what it had; whether it has the stream."""
+        if subject in self._sources:
+            self._sources[subject].interrupt()
+        return await self._groups.restore(self.subscription, self.group, subject)
 
     def _start_reading(self, subject: str, limit: int) -> Reading:
         names = keys_of(subject)
@@ -758,7 +762,7 @@ class RedisConsumption(Consumption):
         except ReplyError as exc:
             if not is_missing_group(exc):
                 raise
-            await self._groups.restore(self.subscription, self.group, subject)
+            await self._restore(subject)
             return False
         expires_at = time.monotonic() + self.options.ack_timeout
         for entry_id, count, is_given_up, fields in found:
