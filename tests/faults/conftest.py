@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.redis_faults import Clients, config_for
+from tests.proxy import TcpProxy
 from tests.redis_engines import RedisCluster, RedisProcess
 
 from gbe.transport import draining
@@ -48,3 +49,16 @@ async def cluster_clients(redis_cluster: RedisCluster, monkeypatch: pytest.Monke
     async with AsyncExitStack() as stack:
         yield Clients(stack, config_for(redis_cluster.url))
         monkeypatch.setattr(draining, "DRAIN_TIMEOUT", 0.1)
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisProcess) -> AsyncIterator[TcpProxy]:
+    """In front of the server."""
+    async with TcpProxy(redis_server.port, "redis") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def through(proxy: TcpProxy, clients: Clients) -> Clients:
+    """Clients that go through the proxy, and are closed ahead of it."""
+    return Clients(clients.stack, config_for(proxy.url))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,19 +25,6 @@ pytestmark = pytest.mark.fault
 
 WAKE_UPS = b"SSUBSCRIBE"
 """Who has said this has a connection for wake-ups."""
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisProcess) -> AsyncIterator[TcpProxy]:
-    """In front of the server."""
-    async with TcpProxy(redis_server.port, "redis") as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def through(proxy: TcpProxy, clients: Clients) -> Clients:
-    """Clients that go through the proxy, and are closed ahead of it."""
-    return Clients(clients.stack, config_for(proxy.url))
 
 
 async def test_nothing_is_lost_when_connections_are_cut(proxy: TcpProxy, through: Clients) -> None:

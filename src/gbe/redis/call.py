@@ -110,7 +110,7 @@ class Call:
         if self._address is None:
             self._network.refresh_soon()
             return
-        link = self._network.link(self._address, "wait" if self._replicas else "")
+        link = self._network.link(self._address, self._use)
         if self._is_asking:
             link.send(_ASKING).add_done_callback(_seen)
             self._is_asking = False
@@ -118,6 +118,17 @@ class Call:
         if self._replicas:
             self._waiting = link.send(self._network.wait_command(self._replicas))
             self._waiting.add_done_callback(_seen)  # nobody asks for it if the command itself was lost
+
+    @property
+    def _use(self) -> str:
+        """Which of the links to a node it goes over."""
+        return "wait" if self._replicas else ""
+
+    def may_be_left(self) -> "Call":
+        """Perhaps nobody asks for the answer: then it is no news that the connection was lost. Returns itself."""
+        if self._future is not None:
+            self._future.add_done_callback(_seen)
+        return self
 
     @property
     def maybe_done(self) -> bool:
@@ -164,8 +175,7 @@ class Call:
         raise RedisUnavailableError(self._reason or "no node serves it", maybe_done=self._maybe_done)
 
     def _is_connected(self) -> bool:
-        use = "wait" if self._replicas else ""
-        return self._address is not None and self._network.link(self._address, use).is_up
+        return self._address is not None and self._network.link(self._address, self._use).is_up
 
     async def _answer(self) -> tuple[Reply, bool]:
         """The answer to the attempt under way, and whether it is the last word."""
@@ -205,7 +215,7 @@ class Call:
                 self._network.refresh_soon()
             if code == "READONLY":
                 # it has become a replica, and its name may be another server's by now
-                self._network.link(self._address).retire()
+                self._network.link(self._address, self._use).retire()
             self._reason = f"Redis at {self._address}: {reply}"
             self._slow_down()
         elif code in REFUSED:

@@ -1,6 +1,7 @@
 """One command on its way: on a real server, and through what a cluster may answer."""
 
 import asyncio
+import gc
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -135,6 +136,23 @@ async def test_a_command_outlives_a_restart(own_server: RedisProcess, own_client
     assert await pending == b"OK"
 
 
+async def test_nobody_is_told_of_a_lost_answer_that_nobody_asked_for(
+    own_server: RedisProcess, own_client: RedisClient
+) -> None:
+    """A command that was sent ahead, and is left alone when its sender ends."""
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    own_server.freeze()
+    try:
+        own_client.start("GET", "x").may_be_left()
+        await own_client.close()
+        await asyncio.sleep(0)
+        gc.collect()
+    finally:
+        own_server.thaw()
+    assert told == []
+
+
 async def test_wrong_credentials_fail_at_once_and_stay_secret(own_server: RedisProcess) -> None:
     for url in (own_server.url, own_server.url.replace("://", "://gbe:hunter2@")):
         started = time.monotonic()
@@ -250,6 +268,14 @@ async def test_a_server_that_has_become_a_replica_is_connected_to_anew() -> None
     network = FakeNetwork([ReplyError("READONLY replica"), ReplyError("LOADING"), b"value"])
     assert await result(network, "GET", "k") == b"value"
     assert network.links[HERE].retirements == 1
+
+
+async def test_the_link_that_waits_for_replicas_is_connected_anew_when_it_leads_to_one() -> None:
+    """That one, and not the one that others use."""
+    network = FakeNetwork([])
+    network.waiting = FakeLink([ReplyError("READONLY replica"), ReplyError("ERR WAIT cannot be used"), b"OK", 1])
+    assert await result(network, "SET", "k", "v", replicas=1) == b"OK"
+    assert (network.waiting.retirements, network.links[HERE].retirements) == (1, 0)
 
 
 async def test_what_does_not_pass_is_an_error_at_the_deadline() -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from math import ceil
@@ -60,6 +60,7 @@ _EXTEND_BELOW: Final = 0.6  # of the ack timeout left: a message that waits in t
 _FAILURE_PAUSE: Final = 0.2
 _LEAVE_TIMEOUT: Final = 2.0  # for a read that is under way when a member leaves
 _AT_ONCE: Final = 500
+_MOST_IN_A_SCRIPT: Final = 1_000  # deliveries: some milliseconds of the server's time
 _MOST_ROUNDS: Final = 16  # of one turn: then the others are looked at again
 _MOST_BYTES_AHEAD: Final = 1024 * 1024  # of payload in a read after which the next one may be asked for ahead
 _ONE_OF: Final = 8  # messages tells about how large they are
@@ -160,12 +161,13 @@ class _Outbox:
             self._send(self._client.call("XACK", names.stream, self._group, *ids, slot=names.slot))
         returns, self._returns = self._returns, {}
         for names, arguments in returns.items():
-            self._send(
-                self._client.run(GIVE_BACK, [names.stream, names.waiting(self._group)], [self._group, *arguments])
-            )
+            script_keys = [names.stream, names.waiting(self._group)]
+            for some in _portions(arguments, 4):
+                self._send(self._client.run(GIVE_BACK, script_keys, [self._group, *some]))
         extensions, self._extensions = self._extensions, {}
         for names, arguments in extensions.items():
-            self._send(self._client.run(EXTEND, [names.stream], [self._group, *arguments]))
+            for some in _portions(arguments, 2):
+                self._send(self._client.run(EXTEND, [names.stream], [self._group, *some]))
 
     def _send(self, command: Coroutine[Any, Any, Any]) -> None:
         task = self._loop.create_task(self._carry_out(command))
@@ -183,6 +185,12 @@ class _Outbox:
         self.flush()
         if self.sending:
             await asyncio.wait(set(self.sending))  # those that follow are not waited for: they might never end
+
+
+def _portions(arguments: Sequence[Argument], words: int) -> Iterator[Sequence[Argument]]:
+    """What one script is told at a time, of ``words`` for each delivery: nobody else is served while it runs."""
+    size = words * _MOST_IN_A_SCRIPT
+    return (arguments[begin : begin + size] for begin in range(0, len(arguments), size))
 
 
 class RedisConsumption(Consumption):
@@ -215,7 +223,7 @@ class RedisConsumption(Consumption):
         self._returned_before: dict[str, None] = {}  # the same since the one before
         self._timers: set[asyncio.TimerHandle] = set()
         self._chosen: list[str] = []  # subjects whose turn it is
-        self._asked = 0  # messages for which a read is under way
+        self._asked = 0  # messages for which a read is under way, until they are taken
         self._gives_parcels = False
         self.parcels_kept = Parcels()
         self._sources: dict[str, Source] = {}  # by subject, where gaps are to be told
@@ -224,6 +232,7 @@ class RedisConsumption(Consumption):
         self._pump_task: asyncio.Task[None] | None = None
         self._watch: Watch | None = None
         self._inflight: Inflight | None = None
+        self._forgetting: asyncio.TimerHandle | None = None
         self._stopped = False
 
     subscription: Subscription
@@ -309,10 +318,13 @@ class RedisConsumption(Consumption):
                 await asyncio.wait(self._outbox.sending, timeout=_LEAVE_TIMEOUT)
             await self._tell_who_comes_next()
         self._tell_if_settled()  # nothing is left to drain
+        self._forget_later()
 
     async def drain(self, timeout: float) -> None:
         """Stop, give the deliveries that callers hold ``timeout`` seconds to end, then return those that did not."""
         await self.stop()
+        if self._forgetting is not None:
+            self._forgetting.cancel()
         kept = self.parcels_kept
         await draining.ended(
             lambda: [*self._held, *kept.held], timeout, self.group, messages=lambda: len(self._held) + kept.messages
@@ -483,6 +495,12 @@ class RedisConsumption(Consumption):
         if self.parcels_kept.release(parcel):
             self._is_released()
 
+    def replace_parcel(self, parcel: RedisParcel, part: RedisParcel | None) -> None:
+        """A part takes the place of a parcel; of the other part the same is said."""
+        self.parcels_kept.replace(parcel, part)
+        if part is None:
+            self._is_released()
+
     def _is_released(self) -> None:
         self._work.set()
         if self._stopped:
@@ -552,10 +570,7 @@ class RedisConsumption(Consumption):
             for parcel in self.parcels_kept.here:
                 if 0 < parcel.expires_at - now < _EXTEND_BELOW * timeout:
                     self.extend_parcel(parcel)
-            for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
-                self.release(delivery)
-            for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
-                self.release_parcel(parcel)
+            self._free_expired(now)
             if self._inflight is None:
                 self._returning[self._pattern] = None
             else:
@@ -566,6 +581,23 @@ class RedisConsumption(Consumption):
                     logger.debug("unanswered messages not looked for: %s", exc)
             self._work.set()
             await asyncio.sleep(min(_LOOK_EVERY, max(timeout / 4, 0.02)))
+
+    def _free_expired(self, now: float) -> None:
+        """What nobody answered in time takes no place any more."""
+        for delivery in [delivery for delivery in self._held if delivery.expires_at <= now]:
+            self.release(delivery)
+        for parcel in [parcel for parcel in self.parcels_kept.held if parcel.expires_at <= now]:
+            self.release_parcel(parcel)
+
+    def _forget_later(self) -> None:
+        """What a caller holds of a member that has left, and never answers, is not kept for ever."""
+        if self._held or self.parcels_kept.held:
+            pause = max(self.options.ack_timeout / 4, 0.1)
+            self._forgetting = asyncio.get_running_loop().call_later(pause, self._forget)
+
+    def _forget(self) -> None:
+        self._free_expired(time.monotonic())
+        self._forget_later()
 
     # -- deliveries in
 
@@ -635,27 +667,35 @@ class RedisConsumption(Consumption):
         """
         reading = self._start_reading(subject, limit)
         for rounds_left in range(_MOST_ROUNDS, 0, -1):
+            following = 0
             try:
                 entries = await reading.entries()
+                is_full = len(entries) >= reading.limit
+                if is_full and rounds_left > 1:
+                    following = self._room_ahead(subject, entries)
+                if following:
+                    next_reading = self._start_reading(subject, following)
+                    await asyncio.sleep(0)  # the link writes in the next step of the loop
+                if entries:
+                    self._take(subject, entries, reading.came)
             except ReplyError as exc:
                 if not is_missing_group(exc):
                     raise
-                return await self._groups.restore(self.subscription, self.group, subject)
+                return await self._restore(subject)
             finally:
-                self._asked -= reading.limit
-            if not entries:
-                return False
-            is_full = len(entries) >= reading.limit
-            following = self._room_ahead(subject, entries) if is_full and rounds_left > 1 else 0
-            if following:
-                reading = self._start_reading(subject, following)
-                await asyncio.sleep(0)  # the link writes in the next step of the loop
-            if self._inflight is not None and not self._inflight.is_valid(subject):
-                await self._inflight.mark([subject])
-            self._take(subject, entries)
+                self._asked -= reading.limit  # until they are here: others count them meanwhile
             if not following:
+                if entries and self._inflight is not None and not self._inflight.is_valid(subject):
+                    await self._inflight.mark([subject])
                 return is_full
+            reading = next_reading
         return True
+
+    async def _restore(self, subject: str) -> bool:
+        """The engine knows the group there no more: nor what it had; whether it has the stream."""
+        if subject in self._sources:
+            self._sources[subject].interrupt()
+        return await self._groups.restore(self.subscription, self.group, subject)
 
     def _start_reading(self, subject: str, limit: int) -> Reading:
         names = keys_of(subject)
@@ -668,7 +708,7 @@ class RedisConsumption(Consumption):
         """For how many messages to ask while others of the subject are coming in already."""
         page = self.options.batch_size // len(self._chosen)
         is_full = self._ahead > self.options.batch_size // 2
-        room = self._places() - len(coming) - self._asked
+        room = self._places() - self._asked  # those that are coming in are among them
         if not self._gives_parcels or self._stopped or is_full or not 0 < page <= room or self._has_others_to_read():
             return 0
         if _ONE_OF * sum(len(fields[-1]) for _, fields in coming[::_ONE_OF]) > _MOST_BYTES_AHEAD:
@@ -678,11 +718,11 @@ class RedisConsumption(Consumption):
     def _has_others_to_read(self) -> bool:
         return bool(self._returning) or any(subject not in self._chosen for subject in self._ready)
 
-    def _take(self, subject: str, entries: Sequence[Any]) -> None:
-        """Messages of a subject are here."""
+    def _take(self, subject: str, entries: Sequence[Any], came: float) -> None:
+        """Messages of a subject are here, since a moment."""
         names = keys_of(subject)
         source = self._sources.get(subject)
-        expires_at = time.monotonic() + self.options.ack_timeout
+        expires_at = came + self.options.ack_timeout
         alive = self._alive(names, entries)
         number = 0
         if source is not None:
@@ -722,7 +762,7 @@ class RedisConsumption(Consumption):
         except ReplyError as exc:
             if not is_missing_group(exc):
                 raise
-            await self._groups.restore(self.subscription, self.group, subject)
+            await self._restore(subject)
             return False
         expires_at = time.monotonic() + self.options.ack_timeout
         for entry_id, count, is_given_up, fields in found:

@@ -12,13 +12,13 @@ from gbe.transport.redis.keys import SubjectKeys
 class Keeper(Protocol):
     """The member that a parcel belongs to."""
 
-    parcels_kept: "Parcels"
-
     def acknowledge_parcel(self, parcel: "RedisParcel") -> None: ...
 
     def extend_parcel(self, parcel: "RedisParcel") -> None: ...
 
     def take_apart(self, parcel: "RedisParcel") -> Sequence[Delivery]: ...
+
+    def replace_parcel(self, parcel: "RedisParcel", part: "RedisParcel | None") -> None: ...
 
 
 class RedisParcel(Parcel):
@@ -48,7 +48,7 @@ class RedisParcel(Parcel):
             part.entry_ids = [self.entry_ids[n] for n in numbers]
             part._keeper, part.names = self._keeper, self.names
             part.expires_at, part.number, part._is_settled = self.expires_at, 0, False
-        self._keeper.parcels_kept.replace(self, part)
+        self._keeper.replace_parcel(self, part)
         return part
 
     def settle(self) -> None:

@@ -1,5 +1,6 @@
 """Subjects as one member reads them: whether what it reads follows on what it has read before."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -39,6 +40,10 @@ class Source:
             self._run.break_off()
         self.last = entries[-1][0]
 
+    def interrupt(self) -> None:
+        """The stream is gone, or perhaps not the same any more: what is read next follows on nothing."""
+        self.last = None
+
 
 class Reading:
     """An ``XREADGROUP`` that was sent off, and with it a look at whether its entries follow on those before.
@@ -50,23 +55,28 @@ class Reading:
     Args:
         limit: how many entries it asks for.
         source: of the subject, if gaps are to be told.
+
+    Attributes:
+        came: when the entries were here, monotonic: their ack timeout runs since then at the latest.
     """
 
-    __slots__ = ("_client", "_look", "_read", "_source", "limit")
+    __slots__ = ("_client", "_look", "_read", "_source", "came", "limit")
 
     def __init__(
         self, client: RedisClient, command: Sequence[Argument], names: SubjectKeys, limit: int, source: Source | None
     ) -> None:
-        self._client, self._source, self.limit = client, source, limit
-        self._read = client.start(*command, slot=names.slot)
+        self._client, self._source, self.limit, self.came = client, source, limit, 0.0
+        self._read = client.start(*command, slot=names.slot).may_be_left()
         self._look: Call | None = None
         if source is not None and source.last is not None:
             behind = b"(" + source.last
-            self._look = client.start("XRANGE", names.stream, behind, b"+", "COUNT", 1, slot=names.slot)
+            look = client.start("XRANGE", names.stream, behind, b"+", "COUNT", 1, slot=names.slot)
+            self._look = look.may_be_left()
 
     async def entries(self) -> Sequence[Any]:
         """What it has found; raises as the client does."""
         reply = await self._client.finish(self._read)
+        self.came = time.monotonic()
         next_ones = None
         if self._look is not None:
             with suppress(RedisFailedError, ReplyError):  # then nobody vouches for the entries: they come all the same
