@@ -34,8 +34,10 @@ from gbe.errors import (
     ScheduleConflictError,
     ScheduleNotFoundError,
     StateError,
+    StateFullError,
     TaskNotFoundError,
     TransportError,
+    TransportFullError,
     UnknownStreamError,
     UnknownTaskTypeError,
 )
@@ -44,6 +46,7 @@ from gbe.http.asgi import App, Receive, Scope, Send, deny
 logger = logging.getLogger(__name__)
 
 MAX_BODY: Final = 8 * 1024 * 1024
+NO_ROOM: Final = "the engine has no room left, or cannot write its disk; nothing was stored: make room, then try again"
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -222,6 +225,9 @@ def refusal(exc: GbeError) -> RefusedError:
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))
+        case StateFullError() | TransportFullError():
+            logger.warning("request failed: %s", exc)
+            return RefusedError(503, "unavailable", NO_ROOM)
         case StateError() | TransportError() | ObjectError():
             logger.warning("request failed: %s", exc)
             return RefusedError(503, "unavailable", "the engine does not answer; try again")
