@@ -19,7 +19,20 @@ ROOT: Final = Path(gbe.__file__).parent
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset(
-        {"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "outbound", "yamlfile", "grace", "plain"}
+        {
+            "errors",
+            "clock",
+            "ids",
+            "tracing",
+            "durations",
+            "sizes",
+            "imports",
+            "outbound",
+            "yamlfile",
+            "grace",
+            "plain",
+            "outage",
+        }
     ),
     frozenset({"envelope", "subjects"}),
     frozenset({"schemas"}),

@@ -18,10 +18,10 @@ from tests.redis_engines import RedisProcess
 from tests.waiting import PATIENCE, eventually, first
 
 from gbe.errors import StateUnavailableError
+from gbe.outage import PAUSE
 from gbe.redis.config import RedisConfig
 from gbe.state.base import Changed, Resynchronised, StateConfig, StateStore
 from gbe.state.nats.store import NatsStateStore
-from gbe.state.outage import PAUSE
 from gbe.state.redis.store import RedisStateStore
 from gbe.transport.nats.config import NatsConfig
 

@@ -16,9 +16,9 @@ from nats.aio.msg import Msg
 
 from gbe.errors import StateError, TransportError
 from gbe.state.base import Changed, Event, Resynchronised, Watch
+from gbe.state.feed import watch_outage
 from gbe.state.nats.errors import as_state
 from gbe.state.nats.wire import TOMBSTONE_SECONDS, Names, stored
-from gbe.state.outage import Outage
 from gbe.transport.nats.connection import NatsConnection
 from gbe.transport.nats.ordered import BrokenError, OrderedConsumer
 from gbe.transport.nats.wire import AckSubject
@@ -59,7 +59,7 @@ class NatsWatch(Watch):
         self._stream_created = ""
         self._stop_listening: Callable[[], None] = lambda: None
         self._is_closed = False
-        self._outage = Outage(logger)
+        self._outage = watch_outage(logger)
 
     async def __aenter__(self) -> Self:
         with as_state("watch"):

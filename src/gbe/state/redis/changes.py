@@ -14,8 +14,7 @@ from gbe.errors import StateClosedError, StateError, StateUnavailableError
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
 from gbe.state.base import Event, Watch, covers
-from gbe.state.feed import DirtyKeys, Read
-from gbe.state.outage import Outage
+from gbe.state.feed import DirtyKeys, Read, watch_outage
 from gbe.state.redis import scripts
 from gbe.state.redis.errors import as_state
 from gbe.state.redis.keys import Bucket, Buckets
@@ -48,7 +47,7 @@ class ChangeFeed:
         self._watchers: dict[DirtyKeys, str] = {}
         self._starting = asyncio.Lock()
         self._wake = asyncio.Event()
-        self.outage = Outage(logger)
+        self.outage = watch_outage(logger)
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, watcher: DirtyKeys, prefix: str) -> None:
