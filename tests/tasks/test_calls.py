@@ -72,9 +72,6 @@ async def test_a_command_that_fails_or_hangs(deployment: Deployment) -> None:
                 await task.result(timeout=30)
 
 
-BOMB = gzip.compress(bytes(10 * 1024 * 1024))
-
-
 @contextlib.asynccontextmanager
 async def web(answers: list[bytes]) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A server that gives these answers, one after the other, and remembers the requests."""
@@ -100,20 +97,18 @@ async def test_an_address_gets_the_parameters(deployment: Deployment) -> None:
         b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"ok":tru}'.replace(b"tru}", b"1}  "),
         b"HTTP/1.1 422 No\r\nContent-Length: 4\r\n\r\nnope",
         b"HTTP/1.1 302 Away\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b" % (len(BOMB), BOMB),
     ]
     async with web(answers) as (url, requests):
         app = await configured(deployment, hook={"http": url, "backoff": "none"})
         async with deployment.working(app, LOCAL):
             task = await app.submit("hook", order=17)
             assert await task.result(timeout=30) == {"ok": 1}
-            for words in ("422: nope", "answered with 302", "an encoding that was not asked for"):
+            for words in ("422: nope", "answered with 302"):
                 with pytest.raises(TaskFailedError, match=words):
                     await (await app.submit("hook", order=18)).result(timeout=30)
     assert requests[0].endswith(b'{"order":17}')
     assert task.id.encode() in requests[0]
-    assert b"accept-encoding: identity" in requests[0].lower()
-    assert len(requests) == 5
+    assert len(requests) == 4
 
 
 async def test_an_answer_is_not_unpacked(deployment: Deployment) -> None:
