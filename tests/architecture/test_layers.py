@@ -19,22 +19,9 @@ ROOT: Final = Path(gbe.__file__).parent
 # from the vocabulary to the programs; a room may import those above it and itself
 LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset(
-        {
-            "errors",
-            "clock",
-            "ids",
-            "tracing",
-            "durations",
-            "sizes",
-            "imports",
-            "outbound",
-            "yamlfile",
-            "grace",
-            "plain",
-            "outage",
-        }
+        {"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "outbound", "yamlfile", "grace", "plain"}
     ),
-    frozenset({"envelope", "subjects"}),
+    frozenset({"envelope", "subjects", "outage"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
     frozenset({"templates"}),  # the language of message templates: pure
