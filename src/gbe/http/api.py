@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gbe.durations import parse_duration
+from gbe.envelope import is_traceparent
 from gbe.errors import (
     ConfigError,
     GbeError,
@@ -42,6 +44,7 @@ from gbe.errors import (
     UnknownTaskTypeError,
 )
 from gbe.http.asgi import App, Receive, Scope, Send, deny
+from gbe.tracing import in_trace_of
 
 logger = logging.getLogger(__name__)
 
@@ -173,6 +176,12 @@ async def bounded_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
             raise RefusedError(413, "too_large", f"a body has at most {limit} bytes")
         parts.append(part)
     return b"".join(parts)
+
+
+def in_trace_of_caller(request: Request) -> AbstractContextManager[None]:
+    """What is submitted in the block belongs to the trace of the request's ``traceparent`` header, if it is one."""
+    given = request.headers.get("traceparent", "")
+    return in_trace_of(given if is_traceparent(given) else None)
 
 
 def seconds(name: str, value: Duration) -> float | None:
