@@ -7,7 +7,8 @@ GbeError
 ├── InvalidEnvelopeError               an id, a header or a trace context that cannot be what it claims
 ├── TransportError
 │   ├── TransportUnavailableError      the engine's fault: the same call may succeed later
-│   │   └── PublishOutcomeUnknownError the message may or may not be stored; publish again with the same id
+│   │   ├── PublishOutcomeUnknownError the message may or may not be stored; publish again with the same id
+│   │   └── TransportFullError         the engine answers, and has no room, or a disk that cannot be written
 │   ├── TransportClosedError           the caller closed it, or the program is shutting down
 │   ├── PayloadTooLargeError           the message's fault: do not try again
 │   ├── StreamNotFoundError            no configured stream stores that subject
@@ -18,6 +19,7 @@ GbeError
 │   └── DeliverySettledError           a delivery was acked, nak'ed or dead-lettered twice
 ├── StateError
 │   ├── StateUnavailableError          the engine's fault; a write may have happened: read before trying again
+│   │   └── StateFullError             the engine answers, and has no room, or a disk that cannot be written
 │   ├── StateClosedError               the caller closed the store, or the program is shutting down
 │   ├── InvalidKeyError                a key, prefix, field or index name that the rules forbid
 │   ├── InvalidRecordError             fields, a deadline or a TTL that no record can have
@@ -121,6 +123,10 @@ class PublishOutcomeUnknownError(TransportUnavailableError):
         super().__init__(f"the engine did not confirm message {message_id} on {subject} in time")
 
 
+class TransportFullError(TransportUnavailableError):
+    """The engine has no room, or cannot write its disk: nothing was stored. An operator must make room."""
+
+
 class TransportClosedError(TransportError):
     """The transport was closed before or while the operation ran."""
 
@@ -177,6 +183,10 @@ class StateUnavailableError(StateError):
 
     A read may simply be repeated. A write may or may not have happened: read before trying again.
     """
+
+
+class StateFullError(StateUnavailableError):
+    """The engine has no room, or cannot write its disk: nothing was written. An operator must make room."""
 
 
 class StateClosedError(StateError):

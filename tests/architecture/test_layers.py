@@ -21,7 +21,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = (
     frozenset(
         {"errors", "clock", "ids", "tracing", "durations", "sizes", "imports", "outbound", "yamlfile", "grace", "plain"}
     ),
-    frozenset({"envelope", "subjects"}),
+    frozenset({"envelope", "subjects", "outage"}),
     frozenset({"schemas"}),
     frozenset({"lifecycle"}),  # what tasks and sweeper share: pure rules
     frozenset({"templates"}),  # the language of message templates: pure

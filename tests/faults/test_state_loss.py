@@ -6,6 +6,7 @@ watcher misses the last state of a record, and no deadline is lost.
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.redis_engines import RedisProcess
 from tests.waiting import PATIENCE, eventually, first
 
 from gbe.errors import StateUnavailableError
+from gbe.outage import PAUSE
 from gbe.redis.config import RedisConfig
 from gbe.state.base import Changed, Resynchronised, StateConfig, StateStore
 from gbe.state.nats.store import NatsStateStore
@@ -155,6 +157,33 @@ async def test_a_watch_survives_crashes_and_cuts(process: Process, proxy: TcpPro
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_watch_that_waits_for_its_engine_fills_no_log(
+    process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line as it begins, few while it lasts, one when it is over; then the watch goes on."""
+    caplog.set_level("INFO")
+
+    def lines(text: str) -> int:
+        return sum(text in record.getMessage() for record in caplog.records)
+
+    async with await open_store(process, request_timeout=0.3) as store, store.watch("gbe") as watch:
+        events = aiter(watch)
+        await store.put("gbe.a", {"n": b"1"})
+        assert isinstance(await first(events), Changed)
+        coming = asyncio.create_task(anext(events))
+        began = time.monotonic()
+        await asyncio.to_thread(process.kill)
+        await eventually(lambda: lines("watch waits"), "the outage in the log")
+        await eventually(lambda: time.monotonic() > began + 3, "an outage of some seconds")
+        await asyncio.to_thread(process.start)
+        await eventually(lambda: lines("answers again"), "its end in the log")
+        assert lines("watch waits") <= 1 + (time.monotonic() - began) / PAUSE
+        async with await open_store(process) as writer:
+            await writer.put("gbe.a", {"n": b"2"})
+        async with asyncio.timeout(PATIENCE):
+            assert await coming == Changed("gbe.a", {"n": b"2"})
 
 
 async def test_a_watch_says_when_the_engine_lost_everything(process: Process) -> None:

@@ -1,6 +1,7 @@
 """``gbe jobs`` as a user types it, and ``/v1/jobs``, beside ``gbe serve`` and ``gbe worker`` on the embedded engine."""
 
 import json
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -12,6 +13,7 @@ tasks:
   list: {command: [/bin/sh, -c, "echo '[1,2,3]'"]}
   copy: {command: [/bin/cat]}
   break: {command: [/bin/false], max_retries: 0}
+  wait: {command: [/bin/sleep, "600"]}
 jobs:
   diamond:
     tasks:
@@ -20,6 +22,8 @@ jobs:
       all: {task: copy, input_from: {numbers: each}}
   broken:
     tasks: {break: {}}
+  slow:
+    tasks: {wait: {}}
 """
 
 
@@ -97,3 +101,36 @@ def test_jobs_over_http(shell: Shell) -> None:
         assert (cycle.status_code, "depends on itself" in cycle.text) == (400, True)
         assert http.post(f"/v1/jobs/{first.json()['id']}/retry").status_code == 409
         assert "/v1/jobs/{id}/retry" in http.get("/v1/openapi.json").json()["paths"]
+
+
+def until(http: httpx.Client, job_id: str, state: str) -> None:
+    """Wait until a job is there."""
+    deadline = time.monotonic() + 30
+    while (job := http.get(f"/v1/jobs/{job_id}").json())["state"] != state:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.1)
+
+
+def test_what_is_done_with_jobs_is_audited(shell: Shell) -> None:
+    """By command and over HTTP: defined, cancelled and retried; a refusal is no change."""
+    (shell.folder / "told.yaml").write_text("told: {tasks: {break: {}}}\n")
+    assert shell.run("jobs", "define", "told.yaml").returncode == 0
+    failed = json.loads(shell.run("jobs", "start", "told", "--wait", "30s", "--json").stdout)["id"]
+    one, other = (shell.run("jobs", "start", "slow").stdout.strip() for _ in range(2))
+    assert shell.run("jobs", "cancel", one).returncode == 0
+    assert shell.run("jobs", "retry", failed).returncode == 0
+    with httpx.Client(base_url=f"http://127.0.0.1:{shell.port}", timeout=30) as http:
+        assert http.put("/v1/job-types/told", json={"tasks": {"copy": {}}}).status_code == 200
+        assert http.post(f"/v1/jobs/{other}/cancel", json={"reason": "no more"}).status_code == 200
+        until(http, other, "cancelled")
+        assert http.post(f"/v1/jobs/{other}/cancel", json={"reason": "no more"}).status_code == 409
+        until(http, failed, "failed")  # once more
+        assert http.post(f"/v1/jobs/{failed}/retry").status_code == 200
+    told = shell.run("events", "history", "events.audit.change", "--json").stdout.splitlines()
+    targets = {"job-type/told": "type", f"job/{failed}": "failed", f"job/{one}": "one", f"job/{other}": "other"}
+    changes = [json.loads(line)["event"] for line in told]
+    done = [(each["action"], targets[each["target"]], each["via"]) for each in changes if each["target"] in targets]
+    assert done == [
+        ("define", "type", "cli"), ("cancel", "one", "cli"), ("retry", "failed", "cli"), ("define", "type", "api"),
+        ("cancel", "other", "api"), ("retry", "failed", "api"),
+    ]  # fmt: skip

@@ -21,3 +21,11 @@ async def where(seconds: float = 0.0) -> int:
     print(f"where runs in {os.getpid()}", flush=True)  # noqa: T201
     await asyncio.sleep(seconds)
     return os.getpid()
+
+
+@app.task("steps", max_retries=0)
+async def steps(ctx: gbe.TaskContext, seconds: float) -> None:
+    """Say how far it is, and stand still."""
+    ctx.progress(1, 3, "the first")
+    await asyncio.sleep(seconds)
+    ctx.progress(3, 3, "the last")

@@ -29,7 +29,7 @@ class Shell:
             process = subprocess.Popen(
                 [sys.executable, "-m", "gbe.cli.main", *words],
                 cwd=self.folder,
-                env=self._environment(),
+                env=self.environment(),
                 stdout=out,
                 stderr=out,
                 preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
@@ -41,7 +41,7 @@ class Shell:
         return subprocess.run(
             [sys.executable, "-m", "gbe.cli.main", *words],
             cwd=self.folder,
-            env=self._environment(),
+            env=self.environment(),
             capture_output=True,
             input=text,
             text=True,
@@ -67,7 +67,7 @@ class Shell:
             process.terminate()
             process.wait(30)
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "GBE_WORKER_GRACE": "1s", "TZ": "UTC"}
 
 
@@ -92,6 +92,52 @@ def test_a_task_is_submitted_and_its_result_printed(shell: Shell) -> None:
     task_id = shell.run("tasks", "submit", "work", "--params", '{"number": 8}').stdout.strip()
     shown = json.loads(shell.run("tasks", "show", task_id, "--follow", "--json").stdout)
     assert (shown["state"], shown["result"], shown["params"]) == ("completed", 8, {"number": 8})
+
+
+def test_who_follows_late_sees_how_far_a_task_is(shell: Shell) -> None:
+    """Said before anybody looked, or ended since; a script's JSON stays JSON."""
+    task_id = shell.run("tasks", "submit", "steps", "seconds=600").stdout.strip()
+    deadline = time.monotonic() + 30
+    while json.loads(shell.run("tasks", "show", task_id, "--json").stdout).get("step") != 1:
+        assert time.monotonic() < deadline, "no progress in the record"
+    following = subprocess.Popen(
+        [sys.executable, "-m", "gbe.cli.main", "tasks", "show", task_id, "--follow"],
+        cwd=shell.folder,
+        env=shell.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  one system call, no lock is taken
+    )
+    with following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "1/3 the first\n"
+        assert shell.run("tasks", "cancel", task_id).returncode == 0
+        assert following.wait(30) == 0
+    ended = json.loads(shell.run("tasks", "submit", "steps", "seconds=0", "--wait", "30s", "--json").stdout)["id"]
+    shown = shell.run("tasks", "show", ended, "--follow")
+    assert shown.stdout.splitlines()[0] == "3/3 the last"
+    scripted = shell.run("tasks", "show", ended, "--follow", "--json")
+    assert (json.loads(scripted.stdout)["state"], scripted.stderr) == ("completed", "3/3 the last\n")
+
+
+def test_what_an_operator_does_is_audited(shell: Shell) -> None:
+    """Each command that changed something, with its target; those that could not are none."""
+    task_id = shell.run("tasks", "submit", "where", "seconds=600").stdout.strip()
+    for words in (
+        ["cancel", task_id],
+        ["cancel", task_id],
+        ["retry", task_id],
+        ["pause", "where"],
+        ["resume", "where"],
+    ):
+        shell.run("tasks", *words)
+    shell.run("tasks", "types", "where", "--set", "max_retries=50")
+    told = shell.run("events", "history", "events.audit.change", "--json").stdout.splitlines()
+    changes = [json.loads(line)["event"] for line in told]
+    done = [(one["action"], one["via"]) for one in changes if one["target"] in (f"task/{task_id}", "task-type/where")]
+    assert done == [(action, "cli") for action in ("cancel", "retry", "pause", "resume", "change")]
+    again = next(one["after"]["task_id"] for one in changes if one["target"] == f"task/{task_id}" and one.get("after"))
+    assert shell.run("tasks", "cancel", again).returncode == 0
 
 
 def test_lists_are_for_people_and_for_scripts(shell: Shell) -> None:

@@ -56,6 +56,19 @@ async def test_submit_wait_and_look(deployment: Deployment, app: App, http: http
     assert (shown["state"], shown["result"], shown["params"]) == ("completed", "hello you", {"name": "you"})
 
 
+async def test_a_task_belongs_to_the_trace_of_its_request(app: App, http: httpx.AsyncClient) -> None:
+    """Submitted or retried; a header that is no trace context is nothing."""
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    order = {"type": "greet", "params": {"name": "a"}}
+    task = (await http.post("/v1/tasks", json=order, headers={"traceparent": trace})).json()
+    assert task["traceparent"] == trace
+    await http.post(f"/v1/tasks/{task['id']}/cancel")
+    retried = await http.post(f"/v1/tasks/{task['id']}/retry", headers={"traceparent": trace[:-2] + "00"})
+    assert retried.json()["traceparent"] == trace[:-2] + "00"
+    for headers in ({}, {"traceparent": "00-nonsense"}):
+        assert "traceparent" not in (await http.post("/v1/tasks", json=order, headers=headers)).json()
+
+
 async def test_lists_have_filters_and_pages(app: App, http: httpx.AsyncClient) -> None:
     """Cursors lead from page to page."""
     ids = {(await http.post("/v1/tasks", json={"type": "greet", "params": {"name": "a"}})).json()["id"] for _ in "abc"}

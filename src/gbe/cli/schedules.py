@@ -3,6 +3,7 @@
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
 import typer
 from rich.table import Table
 
@@ -143,12 +144,17 @@ def _print(record: ScheduleRecord, *, json: bool, upcoming: int) -> None:
 
 def _lines(name: str, value: object) -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
-        return [(str(key), str(each)) for key, each in value.items()]
+        return [(str(key), _text(each)) for key, each in value.items()]
     if isinstance(value, list):
         return [(name if not index else "", moment(each)) for index, each in enumerate(value)]
     if isinstance(value, int) and (name.endswith("_at") or name in ("next", "last_due")):
         return [(name, moment(value))]
     return [(name, str(value))]
+
+
+def _text(value: object) -> str:
+    """Parameters as the JSON that ``change`` takes."""
+    return msgspec.json.encode(value).decode() if isinstance(value, Mapping | list) else str(value)
 
 
 def _row(record: ScheduleRecord) -> tuple[str, ...]:

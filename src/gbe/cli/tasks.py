@@ -165,13 +165,12 @@ def parse_state(state: str | None) -> TaskState | None:
 
 
 def show(settings: Settings, task_id: str, *, json: bool, follow: bool) -> None:
-    """Everything of one task; with ``follow`` its progress until it ends."""
+    """Everything of one task; with ``follow`` how far it is, and each progress until it ends."""
 
     async def work(client: TaskClient) -> None:
         record = await client.get(check_task_id(task_id))
-        if follow and not record.state.is_terminal:
-            await _follow(client, record)
-            record = await client.store.get(record.task_type, task_id)
+        if follow:
+            record = await _follow(client, record, to_stderr=json)
         values = {"params": await client.params_of(record)}
         if record.state is TaskState.COMPLETED:
             values["result"] = await client.result_of(record)
@@ -194,23 +193,60 @@ def _progress(payload: bytes) -> TaskProgress | None:
         return None
 
 
-async def _follow(client: TaskClient, record: TaskRecord) -> None:
-    subject = client.backend.names.progress(record.task_type)
+_Step = tuple[int, int, int | None, str]
+"""Attempt, done, total, note."""
 
-    async def print_progress() -> None:
-        async with client.backend.transport.tail([subject]) as messages:
+
+class _Steps:
+    """Prints each step of a task once; the record and the stream both tell of it."""
+
+    def __init__(self, *, to_stderr: bool) -> None:
+        self._to_stderr = to_stderr
+        self._last: _Step | None = None
+
+    def say(self, step: _Step) -> None:
+        """What the stream tells."""
+        if step == self._last:
+            return
+        self._last = step
+        _attempt, done, total, note = step
+        of = "" if total is None else f"/{total}"
+        typer.echo(f"{done}{of} {clean(note)}".rstrip(), err=self._to_stderr)
+
+    def say_record(self, record: TaskRecord) -> None:
+        """What the record knows, unless the stream has told more: a record lags behind it by a renewal."""
+        if record.current_step is None:
+            return
+        step = (record.attempt, record.current_step, record.step_count, record.note or "")
+        if self._last is None or step[:2] > self._last[:2]:
+            self.say(step)
+
+
+async def _follow(client: TaskClient, record: TaskRecord, *, to_stderr: bool) -> TaskRecord:
+    """Print how far a task is, then each step as it is told, until it has ended; returns its last record."""
+    steps = _Steps(to_stderr=to_stderr)
+    subject = client.backend.names.progress(record.task_type)
+    async with client.backend.transport.tail([subject]) as messages:
+        # read behind the beginning of the tail: no step is between the two
+        record = await client.store.get(record.task_type, record.task_id)
+        steps.say_record(record)
+
+        async def print_steps() -> None:
             async for message in messages:
                 progress = _progress(message.envelope.payload)
                 if progress is not None and progress.task_id == record.task_id:
-                    of = "" if progress.total is None else f"/{progress.total}"
-                    typer.echo(f"{progress.done}{of} {clean(progress.note)}".rstrip())
+                    steps.say((progress.attempt, progress.done, progress.total, progress.note))
 
-    printing = asyncio.create_task(print_progress())
-    try:
-        await client.wait(record.task_type, record.task_id)
-    finally:
-        printing.cancel()
-        await asyncio.gather(printing, return_exceptions=True)
+        printing = asyncio.create_task(print_steps(), name="gbe.cli.steps")
+        try:
+            if not record.state.is_terminal:
+                await client.wait(record.task_type, record.task_id)
+        finally:
+            printing.cancel()
+            await asyncio.gather(printing, return_exceptions=True)
+    record = await client.store.get(record.task_type, record.task_id)
+    steps.say_record(record)  # the last one may not have come through the stream yet
+    return record
 
 
 # -- change

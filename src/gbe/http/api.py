@@ -8,6 +8,7 @@ import hmac
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from gbe.durations import parse_duration
+from gbe.envelope import is_traceparent
 from gbe.errors import (
     ConfigError,
     GbeError,
@@ -34,16 +36,20 @@ from gbe.errors import (
     ScheduleConflictError,
     ScheduleNotFoundError,
     StateError,
+    StateFullError,
     TaskNotFoundError,
     TransportError,
+    TransportFullError,
     UnknownStreamError,
     UnknownTaskTypeError,
 )
 from gbe.http.asgi import App, Receive, Scope, Send, deny
+from gbe.tracing import in_trace_of
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY: Final = 8 * 1024 * 1024
+NO_ROOM: Final = "the engine has no room left, or cannot write its disk; nothing was stored: make room, then try again"
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -172,6 +178,12 @@ async def bounded_body(request: Request, *, limit: int = MAX_BODY) -> bytes:
     return b"".join(parts)
 
 
+def in_trace_of_caller(request: Request) -> AbstractContextManager[None]:
+    """What is submitted in the block belongs to the trace of the request's ``traceparent`` header, if it is one."""
+    given = request.headers.get("traceparent", "")
+    return in_trace_of(given if is_traceparent(given) else None)
+
+
 def seconds(name: str, value: Duration) -> float | None:
     """A duration in seconds. Raises ``InvalidTaskError`` that names the field."""
     if value is None:
@@ -222,6 +234,9 @@ def refusal(exc: GbeError) -> RefusedError:
             return RefusedError(409, "conflict", str(exc))
         case ObjectTooLargeError():
             return RefusedError(413, "too_large", str(exc))
+        case StateFullError() | TransportFullError():
+            logger.warning("request failed: %s", exc)
+            return RefusedError(503, "unavailable", NO_ROOM)
         case StateError() | TransportError() | ObjectError():
             logger.warning("request failed: %s", exc)
             return RefusedError(503, "unavailable", "the engine does not answer; try again")

@@ -12,7 +12,9 @@ from gbe.errors import (
     PayloadTooLargeError,
     PublishOutcomeUnknownError,
     StateError,
+    StateFullError,
     TransportError,
+    TransportFullError,
 )
 from gbe.http.wire import error_body
 
@@ -29,6 +31,9 @@ _SUCCESS: Final = b'{"success":true}\n'
 
 UNAVAILABLE: Final = NotifyError(
     50301, "service unavailable: the message store does not answer; nothing was stored, send this again"
+)
+FULL: Final = NotifyError(
+    50301, "service unavailable: the message store has no room or cannot write its disk; nothing was stored"
 )
 UNCONFIRMED: Final = NotifyError(
     50302, "service unavailable: the message store did not confirm in time; the message may be stored or not"
@@ -65,6 +70,8 @@ def as_notify_error(error: BaseException) -> NotifyError:
             return error
         case PayloadTooLargeError():
             return NotifyError(41301, "attachment too large, or bandwidth limit reached")
+        case StateFullError() | TransportFullError():
+            return FULL
         case StateError() | ObjectError():
             return UNAVAILABLE
         case PublishOutcomeUnknownError():

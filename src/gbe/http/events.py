@@ -19,11 +19,12 @@ from gbe.errors import (
     PayloadTooLargeError,
     StreamNotFoundError,
     TransportError,
+    TransportFullError,
     UnknownEventError,
 )
 from gbe.events.cloudevents import BATCHED, PREFIX, STRUCTURED, from_binary, from_structured
 from gbe.events.publisher import Draft, EventPublisher
-from gbe.http.api import Endpoint, RefusedError, answer, bounded_body
+from gbe.http.api import NO_ROOM, Endpoint, RefusedError, answer, bounded_body
 
 MOST: Final = 1000
 """Events of one batch."""
@@ -87,6 +88,8 @@ class _Events:
             message_id = await self._events.send(draft)
         except StreamNotFoundError as exc:
             return {"event_id": draft.id, "error": {"code": "no_stream", "message": str(exc)}}
+        except TransportFullError:
+            return {"event_id": draft.id, "error": {"code": "unavailable", "message": NO_ROOM}}
         except TransportError:
             text = "the engine does not answer; send this event again, with its id it is stored once"
             return {"event_id": draft.id, "error": {"code": "unavailable", "message": text}}

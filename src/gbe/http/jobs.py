@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from gbe.errors import InvalidJobError
 from gbe.graph.definition import MAX_DEFINITION, parse_definition
-from gbe.http.api import Endpoint, answer, bounded_body, json_body
+from gbe.http.api import Endpoint, answer, bounded_body, in_trace_of_caller, json_body
 from gbe.http.audit import Auditor
 from gbe.jobs import views
 from gbe.jobs.client import MAX_PARAMS, JobClient
@@ -59,7 +59,8 @@ class _Jobs:
 
     async def start(self, request: Request) -> Response:
         given = _decoded(_starts, await json_body(request, limit=MAX_PARAMS))
-        job = await self._client.start(given.type, given.params, idempotency_key=given.idempotency_key)
+        with in_trace_of_caller(request):
+            job = await self._client.start(given.type, given.params, idempotency_key=given.idempotency_key)
         return answer(201, views.summary(job), {"Location": f"/v1/jobs/{job.job_id}"})
 
     async def list(self, request: Request) -> Response:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gbe.errors import InvalidScheduleError
-from gbe.http.api import Endpoint, answer, bounded_body, json_body
+from gbe.http.api import Endpoint, answer, bounded_body, in_trace_of_caller, json_body
 from gbe.http.audit import Auditor
 from gbe.schedules.client import ScheduleClient
 from gbe.schedules.record import as_document
@@ -100,7 +100,8 @@ class _Schedules:
         if body and request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise InvalidScheduleError(_name(request), "", "a body is Content-Type: application/json")
         given = _decoded(_runs, body) if body else RunRequest()
-        started = await self._client.run(_name(request), given.params, idempotency_key=given.idempotency_key)
+        with in_trace_of_caller(request):
+            started = await self._client.run(_name(request), given.params, idempotency_key=given.idempotency_key)
         document = {"kind": started.kind, "type": started.name, "id": started.id}
         await self._did(request, "run", _name(request), document)
         return answer(201, document, {"Location": f"/v1/{started.kind}s/{started.id}"})

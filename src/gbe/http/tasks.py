@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gbe.errors import InvalidTaskError
-from gbe.http.api import Duration, Endpoint, answer, json_body, seconds
+from gbe.http.api import Duration, Endpoint, answer, in_trace_of_caller, json_body, seconds
 from gbe.http.audit import Auditor
 from gbe.lifecycle.names import check_task_id
 from gbe.lifecycle.record import TaskRecord
@@ -81,7 +81,8 @@ class _Tasks:
             job_id=given.job_id,
         )
         params = types.check_params(given.type, bytes(given.params))
-        record = await self._client.submit(given.type, params, options)
+        with in_trace_of_caller(request):
+            record = await self._client.submit(given.type, params, options)
         return answer(201, as_document(record), {"Location": f"/v1/tasks/{record.task_id}"})
 
     async def list(self, request: Request) -> Response:
@@ -126,7 +127,8 @@ class _Tasks:
 
     async def retry(self, request: Request) -> Response:
         record = await self._record(request)
-        again = await self._client.retry(record.task_id, record.task_type)
+        with in_trace_of_caller(request):
+            again = await self._client.retry(record.task_id, record.task_type)
         await self._auditor.did(request, "retry", f"task/{record.task_id}", after={"task_id": again.task_id})
         return answer(201, as_document(again), {"Location": f"/v1/tasks/{again.task_id}"})
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from hiredis import ReplyError
 
+from gbe.outage import Outage
 from gbe.redis.client import RedisClient
 from gbe.redis.config import Address
 from gbe.redis.connection import PipelinedConnection, connect
@@ -160,6 +161,9 @@ class _Node:
         self._heard = 0.0
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._outage = Outage(
+            logger, f"no wake-ups from Redis at {address} for now", f"wake-ups from Redis at {address} again"
+        )
 
     def add(self, channel: _Channel) -> None:
         channel.node = self
@@ -194,13 +198,14 @@ class _Node:
         try:
             self._connection = await connect(self._client.config, self._address)
         except (LinkLostError, RedisRefusedError) as exc:
-            logger.warning("no wake-ups from Redis at %s for now: %s", self._address, exc)
+            self._outage.failed(exc)
             self._let_go()
             return
         except Exception:
             logger.exception("no wake-ups from Redis at %s for now", self._address)
             self._let_go()
             return
+        self._outage.over()
         loop = asyncio.get_running_loop()
         self._heard = loop.time()
         self._asked.clear()

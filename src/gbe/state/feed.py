@@ -1,15 +1,22 @@
 """What a watcher has yet to be told: keys, not events, so that a slow watcher costs bounded memory."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from gbe.errors import StateClosedError
+from gbe.outage import Outage
 from gbe.state.base import Changed, Event, Resynchronised
 
 MOST_DIRTY: Final = 10_000
 
 Read = Callable[[str], Awaitable[dict[str, bytes] | None]]
+
+
+def watch_outage(logger: logging.Logger) -> Outage:
+    """What the log says while watches cannot reach their engine."""
+    return Outage(logger, "watch waits for the engine", "the engine answers again, the watch goes on")
 
 
 class DirtyKeys:

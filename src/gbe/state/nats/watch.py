@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 
 from gbe.errors import StateError, TransportError
 from gbe.state.base import Changed, Event, Resynchronised, Watch
+from gbe.state.feed import watch_outage
 from gbe.state.nats.errors import as_state
 from gbe.state.nats.wire import TOMBSTONE_SECONDS, Names, stored
 from gbe.transport.nats.connection import NatsConnection
@@ -58,6 +59,7 @@ class NatsWatch(Watch):
         self._stream_created = ""
         self._stop_listening: Callable[[], None] = lambda: None
         self._is_closed = False
+        self._outage = watch_outage(logger)
 
     async def __aenter__(self) -> Self:
         with as_state("watch"):
@@ -98,10 +100,13 @@ class NatsWatch(Watch):
         while not self._is_closed:
             try:
                 with as_state("watch"):
-                    return await self._open_consumer()
+                    is_lost = await self._open_consumer()
             except (StateError, TransportError) as exc:
-                logger.warning("watch waits for the engine: %s", exc)
+                self._outage.failed(exc)
                 await asyncio.sleep(_RETRY_PAUSE)
+            else:
+                self._outage.over()
+                return is_lost
         return False
 
     # -- events

@@ -14,7 +14,7 @@ from gbe.errors import StateClosedError, StateError, StateUnavailableError
 from gbe.redis.channels import Channels
 from gbe.redis.client import RedisClient
 from gbe.state.base import Event, Watch, covers
-from gbe.state.feed import DirtyKeys, Read
+from gbe.state.feed import DirtyKeys, Read, watch_outage
 from gbe.state.redis import scripts
 from gbe.state.redis.errors import as_state
 from gbe.state.redis.keys import Bucket, Buckets
@@ -47,6 +47,7 @@ class ChangeFeed:
         self._watchers: dict[DirtyKeys, str] = {}
         self._starting = asyncio.Lock()
         self._wake = asyncio.Event()
+        self.outage = watch_outage(logger)
         self._task: asyncio.Task[None] | None = None
 
     async def add(self, watcher: DirtyKeys, prefix: str) -> None:
@@ -141,6 +142,7 @@ class ChangeFeed:
                     feed.must_look = True
             self._wake.clear()
             wanted = [feed for feed in self._feeds if feed.must_look]
+            is_waiting = False
             for feed in wanted:
                 feed.must_look = False
             for feed, error in zip(
@@ -149,10 +151,12 @@ class ChangeFeed:
                 if isinstance(error, StateClosedError):
                     return
                 if isinstance(error, StateError):
-                    logger.warning("watch waits for the engine: %s", error)
-                    feed.must_look = True
+                    self.outage.failed(error)
+                    feed.must_look = is_waiting = True
                 elif error is not None:
                     raise error
+            if wanted and not is_waiting:
+                self.outage.over()
             if any(feed.must_look for feed in self._feeds):
                 await asyncio.sleep(_RETRY_PAUSE)
                 self._wake.set()
@@ -191,5 +195,5 @@ class RedisWatch(Watch):
             try:
                 return await self._read(key)
             except StateUnavailableError as exc:
-                logger.warning("watch waits for the engine: %s", exc)
+                self._feed.outage.failed(exc)
                 await asyncio.sleep(_RETRY_PAUSE)

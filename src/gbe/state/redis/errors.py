@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gbe.errors import StateClosedError, StateError, StateUnavailableError, UnsupportedEngineError
+from gbe.errors import StateClosedError, StateError, StateFullError, StateUnavailableError, UnsupportedEngineError
 from gbe.redis.errors import (
     RedisClosedError,
     RedisFailedError,
@@ -25,7 +25,7 @@ def as_state(what: str, *, opening: bool = False) -> Iterator[None]:
         raise (UnsupportedEngineError if opening else StateUnavailableError)(f"{what}: {exc}") from exc
     except RedisFullError as exc:
         text = f"{what}: no room in Redis, or its disk cannot be written: {exc}; nothing was written"
-        raise StateUnavailableError(text) from exc
+        raise StateFullError(text) from exc
     except RedisUnavailableError as exc:
         known = "it may have happened: read before trying again" if exc.maybe_done else "nothing was written"
         raise StateUnavailableError(f"{what}: {exc}; {known}") from exc

@@ -3,7 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gbe.errors import TransportClosedError, TransportError, TransportUnavailableError, UnsupportedEngineError
+from gbe.errors import (
+    TransportClosedError,
+    TransportError,
+    TransportFullError,
+    TransportUnavailableError,
+    UnsupportedEngineError,
+)
 from gbe.redis.errors import (
     RedisClosedError,
     RedisFailedError,
@@ -28,7 +34,7 @@ def translated(what: str, *, opening: bool = False) -> Iterator[None]:
             raise UnsupportedEngineError(str(exc)) from exc
         raise TransportUnavailableError(f"{what}: {exc}") from exc
     except RedisFullError as exc:
-        raise TransportUnavailableError(f"{what}: no room in Redis, or its disk cannot be written: {exc}") from exc
+        raise TransportFullError(f"{what}: no room in Redis, or its disk cannot be written: {exc}") from exc
     except (RedisFailedError, ReplyError) as exc:
         raise TransportUnavailableError(f"{what}: {exc}") from exc
 
