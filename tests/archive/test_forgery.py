@@ -1,7 +1,6 @@
 """What somebody puts into an archive is named, as is every manifest that was edited; an archiver at work is not."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -12,7 +11,7 @@ from tests.archive.messages import DAY_MS, SUBJECT, batch
 from gbe.archive import files, manifest
 from gbe.archive.batch import Batch
 from gbe.archive.layout import MANIFESTS, data_name, manifest_name
-from gbe.archive.manifest import Entry, Manifest, chained
+from gbe.archive.manifest import Entry, Manifest, chained, entry_of
 from gbe.archive.object_sink import ObjectSink
 from gbe.archive.postgres.config import PostgresConfig
 from gbe.archive.postgres.database import Database
@@ -68,14 +67,7 @@ async def forge_file(objects: ObjectStore, forged: Batch) -> Entry:
     data = files.pack(forged.messages, FORM)
     name = data_name(forged, FORM)
     await objects.put(name, data)
-    return Entry(
-        file=name,
-        first=str(forged.first),
-        last=str(forged.last),
-        messages=len(forged.messages),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+    return entry_of(forged, name, data)
 
 
 async def newest(objects: ObjectStore) -> tuple[str, Manifest]:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from gbe.archive.batch import Batch
 from gbe.errors import ArchiveError
 
 VERSION: Final = 1
@@ -76,6 +77,18 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     def to_bytes(self) -> bytes:
         """As it is kept."""
         return msgspec.json.encode(self)
+
+
+def entry_of(batch: Batch, file: str, data: bytes) -> Entry:
+    """A batch as an entry that has no place in a chain yet. ``data`` is what is hashed, and stored as ``file``."""
+    return Entry(
+        file=file,
+        first=str(batch.first),
+        last=str(batch.last),
+        messages=len(batch.messages),
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
 
 
 def chained(previous: str, entry: Entry) -> Entry:

@@ -7,7 +7,6 @@ read: an archiver that was stopped, and wakes when another one has gone on, chan
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import msgspec
 from gbe.archive import files, manifest
 from gbe.archive.batch import Batch
 from gbe.archive.layout import data_name, manifest_name
-from gbe.archive.manifest import MAX_ENTRIES, Entry, Manifest, Mark, chained, is_sound
+from gbe.archive.manifest import MAX_ENTRIES, Entry, Manifest, Mark, chained, entry_of, is_sound
 from gbe.archive.rows import row_of
 from gbe.archive.sink import Sink
 from gbe.errors import (
@@ -91,14 +90,7 @@ class ObjectSink(Sink):
             # another version of the compressor packs the same rows otherwise; everything else is not ours
             if not await asyncio.to_thread(_has_rows, stored, batch, name):
                 raise SinkConflictError(name, "its rows are not those of this batch")
-        return Entry(
-            file=name,
-            first=str(batch.first),
-            last=str(batch.last),
-            messages=len(batch.messages),
-            size=len(stored),
-            sha256=hashlib.sha256(stored).hexdigest(),
-        )
+        return entry_of(batch, name, stored)
 
     # -- its entry
 

@@ -16,6 +16,11 @@ _LAST_WORD: Final = 2.0
 """Seconds that a worker has for writing that a time is over, before the sweeper does."""
 
 
+def holder_of(signal: TaskSignal) -> str:
+    """What names the attempt that a signal asks for, among all that one worker runs."""
+    return f"{signal.task_id}.{signal.attempt + 1}"
+
+
 class Ending(Enum):
     """Why an attempt is stopped before its function returns."""
 

@@ -14,7 +14,7 @@ from gbe.lifecycle.moves import Move
 from gbe.lifecycle.record import TaskRecord
 from gbe.lifecycle.transitions import TaskState, end_state
 from gbe.schemas.tasks import VERSION, TaskOutcome
-from gbe.tasks.attempt import Attempt, Ending
+from gbe.tasks.attempt import Attempt, Ending, holder_of
 from gbe.tasks.backend import Backend
 from gbe.tasks.functions import Runnable
 from gbe.tasks.observer import TaskObserver
@@ -103,7 +103,7 @@ class Runner:
         if function.is_async:
             return await function.function(*positional, **arguments)
         call = partial(function.function, *positional, **arguments)
-        return await self._threads.run(f"{attempt.signal.task_id}.{attempt.number}", call)
+        return await self._threads.run(holder_of(attempt.signal), call)
 
     async def _params(self, attempt: Attempt) -> bytes:
         params = attempt.signal.params

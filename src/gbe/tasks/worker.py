@@ -22,7 +22,7 @@ from gbe.ids import new_ulid, process_name
 from gbe.lifecycle import history, moves
 from gbe.lifecycle.names import Priority
 from gbe.schemas.tasks import VERSION, TaskProgress, TaskSignal, decode_signal, encode
-from gbe.tasks.attempt import Attempt, Ending
+from gbe.tasks.attempt import Attempt, Ending, holder_of
 from gbe.tasks.backend import Backend
 from gbe.tasks.config import WorkerConfig
 from gbe.tasks.context import TaskContext
@@ -289,7 +289,7 @@ class Worker:
             logger.exception("task not run", extra={"task_type": name, "task_id": signal.task_id})
         finally:
             # a plain function whose time is over may go on: until it returns there is no thread for another
-            self._threads.when_over(f"{signal.task_id}.{signal.attempt + 1}", self._slots.release)
+            self._threads.when_over(holder_of(signal), self._slots.release)
             if places:
                 await self._leave(places)
 

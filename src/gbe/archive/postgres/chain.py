@@ -5,12 +5,11 @@ last hash of a subject is kept in the state store too. What a write that was not
 chain is replaced.
 """
 
-import hashlib
 from typing import Final
 
 from psycopg import AsyncConnection
 
-from gbe.archive import rows
+from gbe.archive import manifest, rows
 from gbe.archive.batch import Batch
 from gbe.archive.manifest import Entry, Mark, chained
 
@@ -25,15 +24,7 @@ ON CONFLICT (subject, number) DO UPDATE SET
 
 def entry_of(batch: Batch, place: str) -> Entry:
     """A batch as an entry without its hash. ``place`` names the partition."""
-    data = rows.encode(batch.messages)
-    return Entry(
-        file=place,
-        first=str(batch.first),
-        last=str(batch.last),
-        messages=len(batch.messages),
-        size=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-    )
+    return manifest.entry_of(batch, place, rows.encode(batch.messages))
 
 
 async def append(connection: AsyncConnection, batch: Batch, before: Mark, entry: Entry) -> Mark:

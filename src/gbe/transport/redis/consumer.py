@@ -16,7 +16,7 @@ from itertools import groupby
 from math import ceil
 from operator import attrgetter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from gbe.envelope import Envelope
 from gbe.errors import TransportClosedError, TransportError
@@ -48,6 +48,8 @@ from gbe.transport.redis.streams import StreamRegistry
 from gbe.transport.redis.wakes import Follower, Wakes
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 StoreLetter = Callable[[str, bytes, str, str | None], Awaitable[None]]
 """Stores a dead letter: subject, payload, idempotency key, trace context."""
@@ -375,12 +377,17 @@ class RedisConsumption(Consumption):
             self._arrived.clear()
             await self._arrived.wait()
 
-    async def batches(self) -> AsyncIterator[list[Delivery]]:
+    def batches(self) -> AsyncIterator[list[Delivery]]:
         """See ``Consumption.batches``."""
+        return self._whenever_there_are(self._hand_over)
+
+    def parcels(self) -> AsyncIterator[list[Parcel]]:
+        """See ``Consumption.parcels``. What comes back to the group comes as a delivery, and is a parcel of its own."""
+        return self._whenever_there_are(self._hand_over_parcels)
+
+    async def _whenever_there_are(self, hand_over: Callable[[float], list[T]]) -> AsyncIterator[list[T]]:
         while not self._stopped:
-            buffer, self._buffer = self._buffer, deque()
-            now = time.monotonic()
-            taken: list[Delivery] = [delivery for delivery in buffer if self._is_handed_over(delivery, now)]
+            taken = hand_over(time.monotonic())
             self._work.set()
             if taken:
                 yield taken
@@ -388,20 +395,16 @@ class RedisConsumption(Consumption):
                 self._arrived.clear()
                 await self._arrived.wait()
 
-    async def parcels(self) -> AsyncIterator[list[Parcel]]:
-        """See ``Consumption.parcels``. What comes back to the group comes as a delivery, and is a parcel of its own."""
+    def _hand_over(self, now: float) -> list[Delivery]:
+        buffer, self._buffer = self._buffer, deque()
+        return [delivery for delivery in buffer if self._is_handed_over(delivery, now)]
+
+    def _hand_over_parcels(self, now: float) -> list[Parcel]:
         self._gives_parcels = True
-        while not self._stopped:
-            now = time.monotonic()
-            buffer, self._buffer = self._buffer, deque()
-            taken = in_parcels(delivery for delivery in buffer if self._is_handed_over(delivery, now))
-            taken += self.parcels_kept.hand_over(partial(self._is_parcel_handed_over, now=now))
-            self._work.set()
-            if taken:
-                yield taken
-            else:
-                self._arrived.clear()
-                await self._arrived.wait()
+        return [
+            *in_parcels(self._hand_over(now)),
+            *self.parcels_kept.hand_over(partial(self._is_parcel_handed_over, now=now)),
+        ]
 
     def _is_parcel_handed_over(self, parcel: RedisParcel, now: float) -> bool:
         """As for a delivery."""
